@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/sagebrush-ml/sagebrush/internal/auth"
+	"github.com/sagebrush-ml/sagebrush/internal/fault"
+	"github.com/sagebrush-ml/sagebrush/internal/wire"
+)
+
+type protocol int
+
+const (
+	protocolJSON protocol = iota
+	protocolREST
+	protocolQuery
+)
+
+// target is where a request goes: an operation, the S3 door, or an error that
+// is told once the signature is good.
+type target struct {
+	s3              bool
+	op              *wire.Operation
+	name            string // "sagemaker.CreateModel"
+	labels          map[string]string
+	protocol        protocol
+	version         string // of awsJson, as the client speaks it
+	namespace       string
+	queryCompatible bool
+	service         *wire.Service // of a form whose Action is not read yet
+	err             error
+}
+
+func (t target) limit() int64 {
+	if t.protocol == protocolREST {
+		return invocationLimit
+	}
+	return messageLimit
+}
+
+func (t target) dialect() auth.Dialect {
+	return map[protocol]auth.Dialect{protocolJSON: auth.JSON, protocolREST: auth.REST, protocolQuery: auth.Query}[t.protocol]
+}
+
+// router finds targets. All services share one port.
+type router struct {
+	json  map[string]*wire.Service // by X-Amz-Target prefix
+	query map[string]*wire.Service // by signing name; every service whose clients may speak query
+	rest  map[string][]*wire.Service
+}
+
+func newRouter(services []*wire.Service) router {
+	t := router{json: map[string]*wire.Service{}, query: map[string]*wire.Service{}, rest: map[string][]*wire.Service{}}
+	for _, s := range services {
+		sc := s.Schema()
+		if sc.Target != "" {
+			t.json[sc.Target] = s
+		}
+		if sc.Protocol == "query" || sc.QueryCompatible {
+			t.query[sc.Signing] = s
+		}
+		if sc.Protocol == "rest-json" {
+			t.rest[sc.Signing] = append(t.rest[sc.Signing], s)
+		}
+	}
+	return t
+}
+
+// find reads the service from the target header, the credential scope, the
+// path or the form, in that order; what is left is S3's.
+func (t router) find(r *http.Request) target {
+	if h := r.Header.Get("X-Amz-Target"); h != "" {
+		return t.findJSON(h, r.Header.Get("Content-Type"))
+	}
+	scope, signed := auth.ScopeOf(r)
+	if scope.Service == "s3" {
+		return target{s3: true}
+	}
+	if !signed {
+		// The four data doors have paths that no bucket is asked by.
+		for _, services := range t.rest {
+			if tg, ok := t.findREST(services, r); ok {
+				return tg
+			}
+		}
+		if isForm(r) && r.URL.Path == "/" {
+			return target{protocol: protocolQuery, name: "unknown"}
+		}
+		return target{s3: true}
+	}
+	if services, ok := t.rest[scope.Service]; ok {
+		if tg, ok := t.findREST(services, r); ok {
+			return tg
+		}
+	}
+	if s, ok := t.query[scope.Service]; ok {
+		return findQuery(s, r)
+	}
+	return target{protocol: protocolJSON, version: "1.1", name: "unknown", err: fault.New("UnknownOperationException", http.StatusNotFound,
+		"No operation of service %q is known for %s %s.", scope.Service, r.Method, r.URL.Path)}
+}
+
+func (t router) findJSON(header, contentType string) target {
+	out := target{protocol: protocolJSON, version: "1.1", name: "unknown"}
+	if strings.Contains(contentType, "json-1.0") {
+		out.version = "1.0"
+	}
+	prefix, name, _ := cutLast(header, ".")
+	s, ok := t.json[prefix]
+	if !ok {
+		out.err = fault.New("UnknownOperationException", http.StatusNotFound, "Unknown target %q.", header)
+		return out
+	}
+	out.queryCompatible = s.Schema().QueryCompatible
+	return withOperation(out, s, name)
+}
+
+// withOperation fills in a named operation of s, or the error that it is not
+// built, or that AWS itself does not have it.
+func withOperation(t target, s *wire.Service, name string) target {
+	if o, ok := s.Operation(name); ok {
+		t.op, t.name = o, o.String()
+		return t
+	}
+	if slices.Contains(s.Schema().Others, name) {
+		t.name, t.err = s.Name+"."+name, fault.NotBuilt(s.Name, name)
+		return t
+	}
+	code, status := "UnknownOperationException", http.StatusNotFound
+	if t.protocol == protocolQuery {
+		code, status = "InvalidAction", http.StatusBadRequest
+	}
+	t.err = fault.New(code, status, "The operation %s of %s is not known.", name, s.Name)
+	return t
+}
+
+func cutLast(s, sep string) (before, after string, ok bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
+
+func (t router) findREST(services []*wire.Service, r *http.Request) (target, bool) {
+	path := r.URL.EscapedPath()
+	for _, s := range services {
+		if o, labels, ok := s.MatchREST(r.Method, path); ok {
+			return target{protocol: protocolREST, op: o, name: o.String(), labels: labels}, true
+		}
+	}
+	return target{}, false
+}
+
+func isForm(r *http.Request) bool {
+	return strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded")
+}
+
+// findQuery leaves the operation to be read from the form. The form is in the
+// body, which is read under its limit only after routing, so the query service
+// carries a placeholder until then.
+func findQuery(s *wire.Service, r *http.Request) target {
+	t := target{protocol: protocolQuery, namespace: s.Schema().Namespace, name: "unknown"}
+	if a := r.URL.Query().Get("Action"); a != "" {
+		return withOperation(t, s, a)
+	}
+	t.service = s
+	return t
+}
+
+// formOf is the form of a query request, from the body or else the URL.
+func formOf(r *http.Request, body []byte) (url.Values, error) {
+	if len(body) == 0 {
+		return r.URL.Query(), nil
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, fault.New("MalformedQueryString", http.StatusBadRequest, "The form could not be read: %v", err)
+	}
+	return form, nil
+}
