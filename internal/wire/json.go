@@ -156,7 +156,12 @@ func appendFloat(b []byte, f float64) []byte {
 	case math.IsInf(f, -1):
 		return append(b, `"-Infinity"`...)
 	}
-	return strconv.AppendFloat(b, f, 'g', -1, 64)
+	n := len(b)
+	b = strconv.AppendFloat(b, f, 'g', -1, 64)
+	if !bytes.ContainsAny(b[n:], ".e") { // 1.0, as the service writes it: clients tell integers from floats
+		b = append(b, '.', '0')
+	}
+	return b
 }
 
 const hex = "0123456789abcdef"

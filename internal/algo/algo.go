@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package algo is the frame of the built-in algorithms. An algorithm says what
+// it takes (Spec), learns (Train) and loads what it learned (Load); the frame
+// reads /opt/ml, checks parameters, reports, and serves /ping and /invocations.
+package algo
+
+import (
+	"context"
+	"io/fs"
+	"log/slog"
+)
+
+// Algorithm is one built-in algorithm.
+type Algorithm interface {
+	Spec() Spec
+	// Train learns from in. An error made by ClientErrorf is the user's to mend
+	// and ends as FailureReason "ClientError: …"; any other as "AlgorithmError: …".
+	// When ctx is cancelled (SIGTERM) it returns the model so far, or ctx's error
+	// when there is nothing worth keeping.
+	Train(ctx context.Context, in Input) (Model, error)
+	// Load reads what Save wrote, or what the reference library wrote.
+	Load(artifacts fs.FS) (Model, error)
+}
+
+// Model is what an algorithm learned.
+type Model interface {
+	// Save writes the artifact into the folder dir (/opt/ml/model).
+	Save(dir string) error
+	// Predict gives one row of the result for each row. It is safe for
+	// concurrent use and keeps nothing of rows.
+	Predict(ctx context.Context, rows *Matrix) (Prediction, error)
+}
+
+// Prediction is n×Width, row-major.
+type Prediction struct {
+	Values []float32
+	Width  int
+}
+
+// Matrix is Rows×Cols of float32, dense or sparse.
+//
+// Dense: Start is nil and Values is row-major, a missing value is NaN.
+// Sparse (CSR): row i is Values[Start[i]:Start[i+1]] at the columns
+// Index[Start[i]:Start[i+1]], ascending; what is not stored is missing.
+type Matrix struct {
+	Rows, Cols int
+	Values     []float32
+	Index      []int32
+	Start      []int64
+
+	Label  []float32 // Rows, or nil
+	Weight []float32 // Rows, or nil for all 1
+}
+
+// Sparse reports whether m is in CSR form.
+func (m *Matrix) Sparse() bool { return m.Start != nil }
+
+// Input is what Train works on.
+type Input struct {
+	Params   Params
+	Channels map[string]*Channel // by name; the frame has checked Spec.Channels
+	Host     string              // "algo-1"
+	Hosts    []string            // sorted
+	Threads  int                 // worker goroutines to use, ≥ 1
+	Log      *slog.Logger        // diagnostics
+	Print    func(format string, args ...any)
+	// Print writes one line to the job's log exactly as given: the lines that
+	// metric regexes match. A tab stays a tab; the log pipeline escapes it.
+}
+
+// Channel is one input channel in File mode.
+type Channel struct {
+	Name        string
+	Dir         string // /opt/ml/input/data/<name>
+	ContentType string // as in the job, "" when absent
+}
+
+// Spec is what an algorithm takes.
+type Spec struct {
+	Name     string // "xgboost"
+	Params   []Param
+	Channels []ChannelSpec
+	Metrics  []Metric
+}
+
+// ChannelSpec is one channel that an algorithm reads.
+type ChannelSpec struct {
+	Name         string
+	Required     bool
+	ContentTypes []string // the accepted ones; the first is the default
+}
+
+// Metric is an objective that the log reports.
+type Metric struct {
+	Name     string // "validation:auc"
+	Regex    string // finds it in a log event (tabs shown as #011)
+	Maximize bool
+}
+
+// ParamKind is the type of a hyperparameter.
+type ParamKind int
+
+// The kinds. List is a comma-separated list of strings.
+const (
+	Int ParamKind = iota
+	Float
+	Enum
+	Bool
+	String
+	List
+)
+
+// Param is one hyperparameter with its bounds.
+type Param struct {
+	Name     string
+	Alias    []string
+	Kind     ParamKind
+	Required bool
+	Default  string // "" when there is none
+	// Min and Max bound Int and Float; nil is unbounded. The Open flags exclude
+	// the bound itself.
+	Min, Max         *float64
+	OpenMin, OpenMax bool
+	Values           []string // of Enum, and of each item of a List; a List without takes any
+	Tunable          bool
+	Doc              string // one line for the generated table
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package builtin is the list of built-in algorithms: by name, and by the image
+// URIs under which SageMaker's SDKs ask for them.
+package builtin
+
+import (
+	"slices"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/xgboost"
+)
+
+// algorithms is what is built, by the name that the Spec has.
+var algorithms = map[string]func() algo.Algorithm{
+	"xgboost": func() algo.Algorithm { return xgboost.New() },
+}
+
+// Lookup gives the algorithm that is called name.
+func Lookup(name string) (algo.Algorithm, bool) {
+	make, ok := algorithms[name]
+	if !ok {
+		return nil, false
+	}
+	return make(), true
+}
+
+// Names is the names that Lookup knows, sorted.
+func Names() []string {
+	names := make([]string, 0, len(algorithms))
+	for name := range algorithms {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package data
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo"
+)
+
+// csvTable is a label and cols-1 features of the given number of digits behind
+// the point, or of the shortest form that gives the float64 back when digits
+// is -1 (15 to 17 digits, as Python writes).
+func csvTable(rows, cols, digits int) []byte {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var b bytes.Buffer
+	for range rows {
+		b.WriteString(strconv.Itoa(rng.IntN(2)))
+		for range cols - 1 {
+			b.WriteByte(',')
+			b.WriteString(strconv.FormatFloat(rng.NormFloat64()*100, 'f', digits, 64))
+		}
+		b.WriteByte('\n')
+	}
+	return b.Bytes()
+}
+
+func libsvmTable(rows, cols int) []byte {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var b bytes.Buffer
+	for range rows {
+		b.WriteString(strconv.Itoa(rng.IntN(2)))
+		for col := range cols {
+			if rng.IntN(3) > 0 {
+				fmt.Fprintf(&b, " %d:%.6f", col, rng.NormFloat64())
+			}
+		}
+		b.WriteByte('\n')
+	}
+	return b.Bytes()
+}
+
+func benchRead(b *testing.B, text []byte, opts Options, read func(*algo.Matrix, []byte, Options) error) {
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	var m algo.Matrix
+	for b.Loop() {
+		if err := read(&m, text, opts); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkReadCSV(b *testing.B) {
+	for _, c := range []struct {
+		name   string
+		digits int
+	}{{"2 digits", 2}, {"6 digits", 6}, {"shortest float64", -1}} {
+		text := csvTable(40_000, 31, c.digits)
+		for _, threads := range []int{1, 2} {
+			b.Run(fmt.Sprintf("%s/threads=%d", c.name, threads), func(b *testing.B) {
+				benchRead(b, text, Options{Threads: threads}, ReadCSVInto)
+			})
+		}
+	}
+}
+
+func BenchmarkReadLibSVM(b *testing.B) {
+	text := libsvmTable(40_000, 45)
+	for _, threads := range []int{1, 2} {
+		b.Run(fmt.Sprintf("threads=%d", threads), func(b *testing.B) {
+			benchRead(b, text, Options{Threads: threads}, ReadLibSVMInto)
+		})
+	}
+}
+
+// BenchmarkLoad reads a channel of two files into fresh memory.
+func BenchmarkLoad(b *testing.B) {
+	text := csvTable(40_000, 31, 6)
+	dir := b.TempDir()
+	for _, name := range []string{"a.csv", "b.csv"} {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
+			b.Fatal(err)
+		}
+	}
+	ch := &algo.Channel{Name: "train", Dir: dir, ContentType: "text/csv"}
+	for _, threads := range []int{1, 2} {
+		b.Run(fmt.Sprintf("threads=%d", threads), func(b *testing.B) {
+			b.SetBytes(2 * int64(len(text)))
+			for b.Loop() {
+				if _, err := Load(ch, Options{Threads: threads}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

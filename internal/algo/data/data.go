@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package data reads what algorithms learn from and predict: CSV, libsvm and
+// the JSON forms of inference requests, from channels and from payloads.
+package data
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo"
+)
+
+// Options says how rows are laid out.
+type Options struct {
+	Weights bool // CSV has the instance weight in its second column
+	Threads int  // worker goroutines; 0 is one per core
+	NoLabel bool // rows hold features alone, as in inference requests
+}
+
+// source is one file, or one payload under the name "".
+type source struct {
+	name string
+	b    []byte
+}
+
+// chunk is whole lines of one source.
+type chunk struct {
+	src      *source
+	from, to int // bytes of src.b
+}
+
+func (c chunk) bytes() []byte { return c.src.b[c.from:c.to] }
+
+// chunkBytes is large beside the cost of handing a chunk over and small beside
+// a file, so that the cores end together.
+const chunkBytes = 1 << 20
+
+// split cuts the sources into chunks that end at line ends.
+func split(sources []source) []chunk {
+	var chunks []chunk
+	for i := range sources {
+		src := &sources[i]
+		for from := skipBOM(src.b); from < len(src.b); {
+			to := lineEnd(src.b, min(from+chunkBytes, len(src.b))-1)
+			chunks = append(chunks, chunk{src, from, to})
+			from = to
+		}
+	}
+	return chunks
+}
+
+// each calls do for every i < n on up to threads goroutines. The error is that
+// of the smallest failing i, whatever the timing: a call is left out only when
+// a smaller one has failed.
+func each(n, threads int, do func(i int) error) error {
+	if threads <= 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	if threads = min(threads, n); threads <= 1 {
+		for i := range n {
+			if err := do(i); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	var (
+		wg     sync.WaitGroup
+		next   atomic.Int64
+		mu     sync.Mutex
+		failed atomic.Int64
+		first  error
+	)
+	failed.Store(int64(n))
+	for range threads {
+		wg.Go(func() {
+			for {
+				i := next.Add(1) - 1
+				if i >= failed.Load() {
+					return
+				}
+				err := do(int(i))
+				if err == nil {
+					continue
+				}
+				mu.Lock()
+				if i < failed.Load() {
+					failed.Store(i)
+					first = err
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return first
+}
+
+// resize gives s with length n, its memory reused where it suffices. The
+// content is not defined.
+func resize[T any](s []T, n int) []T {
+	if cap(s) >= n {
+		return s[:n]
+	}
+	return make([]T, n)
+}
+
+// clearMatrix empties m and keeps its memory.
+func clearMatrix(m *algo.Matrix) {
+	m.Rows, m.Cols = 0, 0
+	m.Values, m.Index, m.Start = m.Values[:0], m.Index[:0], m.Start[:0]
+	m.Label, m.Weight = m.Label[:0], m.Weight[:0]
+}

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package data
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo"
+)
+
+// ReadLibSVM reads a libsvm payload into a sparse matrix: on each line
+// label[:weight], an optional qid:n (which is passed over), then index:value;
+// '#' opens a comment. The column is the index as written, as XGBoost takes
+// it: it is not shifted where indices begin at 1. nan is missing. With
+// opts.NoLabel a line may begin with a label, which is passed over, or with
+// its first feature. Its errors are client errors that tell the line, from 1.
+func ReadLibSVM(b []byte, opts Options) (*algo.Matrix, error) {
+	m := new(algo.Matrix)
+	return m, ReadLibSVMInto(m, b, opts)
+}
+
+// ReadLibSVMInto is ReadLibSVM into m, whose memory is used again.
+func ReadLibSVMInto(m *algo.Matrix, b []byte, opts Options) error {
+	return readLibSVM(m, []source{{b: b}}, opts)
+}
+
+// part is where one chunk's rows and values lie in the shared table, and what
+// it found.
+type part struct {
+	row, value   int // first of each
+	rows, values int
+	cols         int
+	weights      bool
+}
+
+// libsvmReader reads the chunks of one table.
+type libsvmReader struct {
+	opts Options
+	m    *algo.Matrix
+}
+
+// readLibSVM reads the sources as one table into m.
+func readLibSVM(m *algo.Matrix, sources []source, opts Options) error {
+	clearMatrix(m)
+	chunks := split(sources)
+	parts := make([]part, len(chunks)+1)
+	r := libsvmReader{opts, m}
+
+	// Line ends and colons bound rows and values; what a chunk has less, by
+	// weights, comments and blank lines, is a gap that is closed after.
+	if err := each(len(chunks), opts.Threads, func(i int) error {
+		b := chunks[i].bytes()
+		parts[i].rows = countLines(b)
+		parts[i].values = bytes.Count(b, []byte{':'})
+		return nil
+	}); err != nil {
+		return err
+	}
+	for i, p := range parts[:len(chunks)] {
+		parts[i+1].row, parts[i+1].value = p.row+p.rows, p.value+p.values
+	}
+	last := parts[len(chunks)]
+	m.Start = resize(m.Start, last.row+1)
+	m.Index = resize(m.Index, last.value)
+	m.Values = resize(m.Values, last.value)
+	if opts.NoLabel {
+		m.Label, m.Weight = nil, nil
+	} else {
+		m.Label, m.Weight = resize(m.Label, last.row), resize(m.Weight, last.row)
+	}
+	if err := each(len(chunks), opts.Threads, func(i int) error {
+		return r.read(chunks[i], &parts[i])
+	}); err != nil {
+		return err
+	}
+	r.closeGaps(parts[:len(chunks)])
+	return nil
+}
+
+// closeGaps moves rows and values of each part behind those of the part before
+// and makes the row starts, which count from the part's own first value, those
+// of the whole table.
+func (r *libsvmReader) closeGaps(parts []part) {
+	m := r.m
+	rows, values, weights := 0, 0, false
+	for _, p := range parts {
+		if p.value != values {
+			copy(m.Values[values:], m.Values[p.value:p.value+p.values])
+			copy(m.Index[values:], m.Index[p.value:p.value+p.values])
+		}
+		for i := range p.rows {
+			m.Start[rows+i] = m.Start[p.row+i] + int64(values)
+		}
+		if m.Label != nil && p.row != rows {
+			copy(m.Label[rows:], m.Label[p.row:p.row+p.rows])
+			copy(m.Weight[rows:], m.Weight[p.row:p.row+p.rows])
+		}
+		rows, values = rows+p.rows, values+p.values
+		weights = weights || p.weights
+		m.Cols = max(m.Cols, p.cols)
+	}
+	m.Rows = rows
+	m.Start = m.Start[:rows+1]
+	m.Start[rows] = int64(values)
+	m.Values, m.Index = m.Values[:values], m.Index[:values]
+	if m.Label != nil {
+		m.Label, m.Weight = m.Label[:rows], m.Weight[:rows]
+	}
+	if !weights {
+		m.Weight = nil
+	}
+}
+
+// read reads the rows of c to their place and tells in p what it found.
+func (r *libsvmReader) read(c chunk, p *part) error {
+	b := c.bytes()
+	row, value := p.row, p.value
+	for i := 0; i < len(b); {
+		end := lineEnd(b, i)
+		stop := end
+		if hash := bytes.IndexByte(b[i:end], '#'); hash >= 0 {
+			stop = i + hash
+		}
+		line := b[i:stop]
+		for len(line) > 0 && line[len(line)-1] <= ' ' {
+			line = line[:len(line)-1]
+		}
+		at := 0
+		for at < len(line) && isSpace(line[at]) {
+			at++
+		}
+		if at == len(line) {
+			i = end
+			continue
+		}
+		var problem string
+		if r.opts.NoLabel {
+			at = skipLabel(line, at)
+		} else if at, problem = r.label(line, at, row, p); problem != "" {
+			return c.errorAt(i, "%s", problem)
+		}
+		r.m.Start[row] = int64(value - p.value)
+		if value, problem = r.features(line, at, value, p); problem != "" {
+			return c.errorAt(i, "%s", problem)
+		}
+		row++
+		i = end
+	}
+	p.rows, p.values = row-p.row, value-p.value
+	return nil
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' }
+
+// token is the text at line[at:] up to the next space.
+func token(line []byte, at int) []byte {
+	end := at
+	for end < len(line) && !isSpace(line[end]) {
+		end++
+	}
+	return line[at:end]
+}
+
+// skipLabel passes over a first word that is not index:value.
+func skipLabel(line []byte, at int) int {
+	if word := token(line, at); bytes.IndexByte(word, ':') < 0 {
+		return at + len(word)
+	}
+	return at
+}
+
+// label reads label[:weight] into row. problem tells what is wrong.
+func (r *libsvmReader) label(line []byte, at, row int, p *part) (next int, problem string) {
+	word := token(line, at)
+	text, weight, weighted := bytes.Cut(word, []byte{':'})
+	v, ok := number(text)
+	if !ok {
+		return 0, "the label " + shown(text) + " is not a number"
+	}
+	if math.IsNaN(float64(v)) {
+		return 0, "the label is missing or NaN"
+	}
+	r.m.Label[row], r.m.Weight[row] = v, 1
+	if weighted {
+		w, ok := number(weight)
+		if !ok || !(w >= 0) {
+			return 0, "the weight " + shown(weight) + " is not a number that is not negative"
+		}
+		r.m.Weight[row] = w
+		p.weights = true
+	}
+	return at + len(word), ""
+}
+
+// features reads index:value pairs from line[at:] to the table from value on.
+func (r *libsvmReader) features(line []byte, at, value int, p *part) (next int, problem string) {
+	first, last, sorted := value, int32(-1), true
+	for at < len(line) {
+		if isSpace(line[at]) {
+			at++
+			continue
+		}
+		index, i, ok := scanIndex(line, at)
+		if !ok {
+			word := token(line, at)
+			if bytes.HasPrefix(word, []byte("qid:")) && value == first {
+				at += len(word)
+				continue
+			}
+			return 0, shown(word) + " is not index:value"
+		}
+		v, end, ok := scanNumber(line, i)
+		if !ok || end < len(line) && !isSpace(line[end]) {
+			word := token(line, i)
+			if v, ok = slowNumber(word); !ok || len(word) == 0 {
+				return 0, "feature " + shown(token(line, at)) + " is not index:value"
+			}
+			end = i + len(word)
+		}
+		at = end
+		if math.IsNaN(float64(v)) {
+			continue
+		}
+		sorted = sorted && index > last
+		last = index
+		p.cols = max(p.cols, int(index)+1)
+		r.m.Index[value], r.m.Values[value] = index, v
+		value++
+	}
+	if !sorted {
+		if twice := sortRow(r.m.Index[first:value], r.m.Values[first:value]); twice >= 0 {
+			return 0, fmt.Sprintf("feature index %d occurs twice", twice)
+		}
+	}
+	return value, ""
+}
+
+// scanIndex reads "index:" at line[i] and gives the index behind the colon.
+func scanIndex(line []byte, i int) (index int32, next int, ok bool) {
+	start := i
+	n := 0
+	for i < len(line) && line[i]-'0' <= 9 {
+		n = n*10 + int(line[i]-'0')
+		i++
+	}
+	if i == start || i-start > 10 || n >= math.MaxInt32 || i == len(line) || line[i] != ':' {
+		return 0, 0, false
+	}
+	return int32(n), i + 1, true
+}
+
+// sortRow puts a row's features in ascending order and gives an index that
+// occurs twice, or -1.
+func sortRow(index []int32, values []float32) (twice int) {
+	if slices.IsSorted(index) {
+		for i := 1; i < len(index); i++ {
+			if index[i] == index[i-1] {
+				return int(index[i])
+			}
+		}
+		return -1
+	}
+	type feature struct {
+		index int32
+		value float32
+	}
+	row := make([]feature, len(index))
+	for i := range row {
+		row[i] = feature{index[i], values[i]}
+	}
+	slices.SortStableFunc(row, func(a, b feature) int { return cmp.Compare(a.index, b.index) })
+	for i, f := range row {
+		if i > 0 && f.index == index[i-1] {
+			return int(f.index)
+		}
+		index[i], values[i] = f.index, f.value
+	}
+	return -1
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package data
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo"
+)
+
+// Format is a data format by the short name that content types share.
+type Format string
+
+// The formats that SageMaker names.
+const (
+	CSV       Format = "csv"
+	LibSVM    Format = "libsvm"
+	Parquet   Format = "parquet"
+	RecordIO  Format = "recordio-protobuf"
+	JSON      Format = "json"
+	JSONLines Format = "jsonlines"
+)
+
+// media maps the accepted media types to formats.
+var media = map[string]Format{
+	"csv": CSV, "text/csv": CSV,
+	"libsvm": LibSVM, "text/libsvm": LibSVM, "text/x-libsvm": LibSVM,
+	"parquet": Parquet, "application/x-parquet": Parquet,
+	"recordio-protobuf": RecordIO, "application/x-recordio-protobuf": RecordIO,
+	"application/json": JSON, "application/jsonlines": JSONLines,
+}
+
+// ParseType splits a content type into its format and parameters, all in lower
+// case. ok is false when no format has it. It is as lenient as the containers:
+// a parameter without a value or an empty one is passed over, where package
+// mime refuses the whole.
+func ParseType(contentType string) (f Format, params map[string]string, ok bool) {
+	head, rest, _ := strings.Cut(strings.ToLower(contentType), ";")
+	f, ok = media[strings.TrimSpace(head)]
+	for param := range strings.SplitSeq(rest, ";") {
+		if name, value, has := strings.Cut(param, "="); has {
+			if params == nil {
+				params = map[string]string{}
+			}
+			params[strings.TrimSpace(name)] = strings.Trim(strings.TrimSpace(value), `"`)
+		}
+	}
+	return f, params, ok
+}
+
+// trainFormat is the format of a training channel: libsvm when the content
+// type is absent, as the XGBoost container has it. A CSV that says its
+// label_size must say 1, or 0 when it is read without labels.
+func trainFormat(contentType string, noLabel bool) (Format, error) {
+	if strings.TrimSpace(contentType) == "" {
+		return LibSVM, nil
+	}
+	size := "1"
+	if noLabel {
+		size = "0"
+	}
+	f, params, ok := ParseType(contentType)
+	switch {
+	case !ok || f == JSON || f == JSONLines:
+		return "", algo.ClientErrorf("%s is not an accepted ContentType: csv, libsvm, parquet, recordio-protobuf, "+
+			"text/csv, text/libsvm, text/x-libsvm, application/x-parquet, application/x-recordio-protobuf.", contentType)
+	case f == CSV && params["label_size"] != "" && params["label_size"] != size:
+		return "", algo.ClientErrorf("%s is not an accepted csv ContentType. "+
+			"Optional parameter label_size must be equal to %s", contentType, size)
+	case f == Parquet || f == RecordIO:
+		return "", algo.ClientErrorf("ContentType %s is not built yet; use text/csv or text/libsvm", contentType)
+	}
+	return f, nil
+}
+
+// maxFolders is how many folders below a channel's own are read.
+const maxFolders = 3
+
+// Load reads a whole training channel, its files in the order of their paths,
+// as one matrix. CSV gives a dense one, libsvm a sparse one. Files whose names
+// begin with '.' or '_' are passed over. Errors in the data, an empty channel
+// among them, are client errors that name the file, its path below the
+// channel, and the line.
+func Load(ch *algo.Channel, opts Options) (*algo.Matrix, error) {
+	m, err := load(ch, opts)
+	if err != nil {
+		return nil, fmt.Errorf("%s channel: %w", ch.Name, err)
+	}
+	return m, nil
+}
+
+func load(ch *algo.Channel, opts Options) (*algo.Matrix, error) {
+	format, err := trainFormat(ch.ContentType, opts.NoLabel)
+	if err != nil {
+		return nil, err
+	}
+	names, err := files(ch.Dir)
+	if err != nil {
+		return nil, err
+	}
+	var sources []source
+	for _, name := range names {
+		b, release, err := mapFile(filepath.Join(ch.Dir, filepath.FromSlash(name)))
+		if err != nil {
+			return nil, fmt.Errorf("read file: %w", err)
+		}
+		defer release()
+		sources = append(sources, source{name, b})
+	}
+	m := new(algo.Matrix)
+	if format == CSV {
+		err = readCSV(m, sources, opts)
+	} else {
+		err = readLibSVM(m, sources, opts)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case len(sources) == 0:
+		return nil, algo.ClientErrorf("no data files found")
+	case m.Rows == 0:
+		return nil, algo.ClientErrorf("%s, but no rows", plural(len(sources), "file"))
+	}
+	return m, nil
+}
+
+// files lists the data files of dir, relative to it with slashes, sorted.
+// Links are followed: File mode may lay them to data that is on this disk.
+func files(dir string) (names []string, err error) {
+	var walk func(below string, depth int) error
+	walk = func(below string, depth int) error {
+		entries, err := os.ReadDir(filepath.Join(dir, filepath.FromSlash(below)))
+		if err != nil {
+			return err
+		}
+		for _, entry := range entries {
+			base := entry.Name()
+			if base[0] == '.' || base[0] == '_' || cacheFile(base) {
+				continue
+			}
+			name := path.Join(below, base)
+			info, err := os.Stat(filepath.Join(dir, filepath.FromSlash(name)))
+			switch {
+			case err != nil:
+				return err
+			case info.Mode().IsRegular():
+				names = append(names, name)
+			case info.IsDir() && depth < maxFolders:
+				if err := walk(name, depth+1); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	if err := walk("", 0); errors.Is(err, fs.ErrNotExist) && len(names) == 0 {
+		return nil, algo.ClientErrorf("no data files found")
+	} else if err != nil {
+		return nil, fmt.Errorf("list files: %w", err)
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// cacheFile reports whether name is a cache that the XGBoost library leaves
+// beside its data.
+func cacheFile(name string) bool {
+	return strings.Contains(name, ".cache") && (strings.Contains(name, "dtrain") || strings.Contains(name, "dval"))
+}

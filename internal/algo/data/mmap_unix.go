@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build unix
+
+package data
+
+import (
+	"os"
+	"syscall"
+)
+
+// mapFile gives the content of a file that nobody changes meanwhile, mapped so
+// that a channel larger than memory need not fit twice. What cannot be mapped
+// (an empty file, a pipe, some mounted file systems) is read.
+func mapFile(path string) (b []byte, release func(), err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	if size := info.Size(); info.Mode().IsRegular() && size >= 1<<16 && int64(int(size)) == size {
+		if b, err := syscall.Mmap(int(f.Fd()), 0, int(size), syscall.PROT_READ, syscall.MAP_PRIVATE); err == nil {
+			return b, func() { _ = syscall.Munmap(b) }, nil
+		}
+	}
+	b, err = os.ReadFile(path)
+	return b, func() {}, err
+}

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package serve
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/data"
+)
+
+// defaultMaxBody is the container's limit of a request's body: 6 MiB.
+const defaultMaxBody = 6 << 20
+
+// handler answers for one loaded model.
+type handler struct {
+	model   algo.Model
+	format  algo.Formatter
+	check   algo.RowChecker // nil when the model has none
+	accepts accepts
+	opts    Options
+	maxBody int
+	batch   bool
+	output  []string
+	params  []byte // the answer of /execution-parameters
+	pool    sync.Pool
+}
+
+// request is the memory of one invocation, used again by the next.
+type request struct {
+	body []byte
+	rows algo.Matrix
+	out  []byte
+}
+
+// maxPooled is the largest memory of one request that is kept for the next.
+const maxPooled = 1 << 20
+
+// Handler answers the container's HTTP requests for a loaded model. Answers of
+// POST /invocations:
+//
+//	200 the prediction
+//	204 for an empty body
+//	400 the rows do not fit the model
+//	406 no media type of Accept can be written
+//	413 the body is larger than MAX_CONTENT_LENGTH
+//	415 the body cannot be read, or its type is not known
+//	500 the model failed
+//
+// It fails when the environment holds what it cannot use.
+func Handler(model algo.Model, opts Options) (http.Handler, error) {
+	opts = opts.withDefaults()
+	h := &handler{model: model, opts: opts, maxBody: defaultMaxBody}
+	if s := opts.Getenv("MAX_CONTENT_LENGTH"); s != "" {
+		n, err := strconv.Atoi(strings.TrimSpace(s))
+		if err != nil || n <= 0 {
+			return nil, fmt.Errorf("MAX_CONTENT_LENGTH is %q, not a number of bytes", s)
+		}
+		h.maxBody = n
+	}
+	h.batch = isTrue(opts.Getenv("SAGEMAKER_BATCH"))
+	if s := strings.ReplaceAll(strings.ToLower(opts.Getenv("SAGEMAKER_INFERENCE_OUTPUT")), " ", ""); s != "" {
+		h.output = strings.Split(s, ",")
+	}
+	h.format, _ = model.(algo.Formatter)
+	if h.format == nil {
+		h.format = scores{}
+	}
+	h.check, _ = model.(algo.RowChecker)
+	var err error
+	if h.accepts, err = newAccepts(h.format.Accepts(), opts.Getenv("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT")); err != nil {
+		return nil, err
+	}
+	h.params = fmt.Appendf(nil, `{"MaxConcurrentTransforms": %d, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": %d}`,
+		runtime.GOMAXPROCS(0), max(1, h.maxBody>>20))
+	h.pool.New = func() any { return new(request) }
+	return h, nil
+}
+
+func isTrue(s string) bool {
+	on, err := strconv.ParseBool(strings.ToLower(strings.TrimSpace(s)))
+	return err == nil && on
+}
+
+// ServeHTTP routes by hand: there are three doors, and each request counts.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch path := r.URL.Path; {
+	case path == "/invocations":
+		if allow(w, r, http.MethodPost) {
+			h.invoke(w, r)
+		}
+	case path == "/ping":
+		if allow(w, r, http.MethodGet, http.MethodHead) {
+			w.WriteHeader(http.StatusOK)
+		}
+	case path == "/execution-parameters":
+		if allow(w, r, http.MethodGet, http.MethodHead) {
+			w.Header()["Content-Type"] = jsonType
+			_, _ = w.Write(h.params)
+		}
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+var jsonType = []string{"application/json"}
+
+// allow answers 405 unless r has one of methods.
+func allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
+	for _, m := range methods {
+		if r.Method == m {
+			return true
+		}
+	}
+	w.Header().Set("Allow", strings.Join(methods, ", "))
+	http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+	return false
+}
+
+// refusal is an answer that is not a prediction.
+type refusal struct {
+	code int
+	text string
+}
+
+func refuse(code int, format string, args ...any) *refusal {
+	return &refusal{code, fmt.Sprintf(format, args...)}
+}
+
+// invoke answers one POST /invocations.
+func (h *handler) invoke(w http.ResponseWriter, r *http.Request) {
+	q := h.pool.Get().(*request)
+	defer h.release(q)
+	contentType, no := h.answer(q, r)
+	switch {
+	case no == nil:
+		w.Header()["Content-Type"] = contentType
+		if len(q.out) > 2000 { // net/http finds the length of smaller ones by itself
+			w.Header()["Content-Length"] = []string{strconv.Itoa(len(q.out))}
+		}
+		_, _ = w.Write(q.out) // the caller has gone; there is nobody to tell
+	case no.text == "":
+		w.WriteHeader(no.code)
+	default:
+		http.Error(w, no.text, no.code)
+	}
+}
+
+// release gives the memory of q back unless a large request has made it large.
+func (h *handler) release(q *request) {
+	if cap(q.body)+4*cap(q.rows.Values)+4*cap(q.rows.Index)+cap(q.out) <= maxPooled {
+		h.pool.Put(q)
+	}
+}
+
+// answer fills q.out. contentType is the header value of the answer.
+func (h *handler) answer(q *request, r *http.Request) (contentType []string, no *refusal) {
+	if no = h.readBody(q, r); no != nil {
+		return nil, no
+	}
+	format, no := h.readRows(q, r.Header.Get("Content-Type"))
+	if no != nil {
+		return nil, no
+	}
+	accept, contentType, ok := h.accepts.choose(r.Header["Accept"])
+	if !ok {
+		return nil, refuse(http.StatusNotAcceptable, "Accept type %s is not supported. Please use supported accept types: %s.",
+			strings.Join(r.Header["Accept"], ", "), strings.Join(h.format.Accepts(), ", "))
+	}
+	if h.check != nil {
+		if err := h.check.CheckRows(string(format), &q.rows); err != nil {
+			return nil, refuse(http.StatusBadRequest, "Unable to evaluate payload provided: %v", err)
+		}
+	}
+	if err := h.predict(q, r, accept); err != nil {
+		if algo.IsClientError(err) {
+			return nil, refuse(http.StatusBadRequest, "Unable to evaluate payload provided: %v", err)
+		}
+		h.opts.Log.Error("Prediction failed", "err", err)
+		return nil, refuse(http.StatusInternalServerError, "%v", err)
+	}
+	return contentType, nil
+}
+
+// predict fills q.out with the formatted prediction. A panic of the model is
+// an error of this request alone.
+func (h *handler) predict(q *request, r *http.Request, accept string) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the model failed: %v", p)
+		}
+	}()
+	p, err := h.model.Predict(r.Context(), &q.rows)
+	if err != nil {
+		return err
+	}
+	q.out, err = h.format.Format(q.out[:0], algo.Answer{Accept: accept, Batch: h.batch, Output: h.output}, p)
+	return err
+}
+
+// readBody fills q.body.
+func (h *handler) readBody(q *request, r *http.Request) *refusal {
+	tooLarge := func() *refusal {
+		return refuse(http.StatusRequestEntityTooLarge, "The payload is larger than the limit of %d bytes", h.maxBody)
+	}
+	size := r.ContentLength
+	if size > int64(h.maxBody) {
+		return tooLarge()
+	}
+	if size < 0 { // chunked: read one byte past the limit to see that it is passed
+		body, err := io.ReadAll(io.LimitReader(r.Body, int64(h.maxBody)+1))
+		if err != nil {
+			return refuse(http.StatusBadRequest, "The payload could not be read: %v", err)
+		}
+		if len(body) > h.maxBody {
+			return tooLarge()
+		}
+		q.body = body
+	} else {
+		if cap(q.body) < int(size) {
+			q.body = make([]byte, size)
+		}
+		q.body = q.body[:size]
+		if _, err := io.ReadFull(r.Body, q.body); err != nil {
+			return refuse(http.StatusBadRequest, "The payload could not be read: %v", err)
+		}
+	}
+	if len(q.body) == 0 {
+		return refuse(http.StatusNoContent, "")
+	}
+	return nil
+}
+
+// rowOptions is the layout of a payload: features alone. One goroutine, for
+// other requests use the other cores.
+var rowOptions = data.Options{NoLabel: true, Threads: 1}
+
+// readRows decodes q.body into q.rows.
+func (h *handler) readRows(q *request, contentType string) (data.Format, *refusal) {
+	format, ok := typeOf(contentType, q.body)
+	if !ok {
+		return "", refuse(http.StatusUnsupportedMediaType, "Content-type %s is not supported. "+
+			"Supported content-types are text/csv, text/libsvm, text/x-libsvm, application/json and application/jsonlines", contentType)
+	}
+	var err error
+	switch format {
+	case data.CSV:
+		err = data.ReadCSVInto(&q.rows, q.body, rowOptions)
+	case data.LibSVM:
+		err = data.ReadLibSVMInto(&q.rows, q.body, rowOptions)
+	case data.JSON:
+		err = data.ReadJSONInto(&q.rows, q.body)
+	case data.JSONLines:
+		err = data.ReadJSONLinesInto(&q.rows, q.body)
+	}
+	if err == nil && q.rows.Rows == 0 {
+		err = errors.New("the payload holds no rows")
+	}
+	if err != nil {
+		return "", refuse(http.StatusUnsupportedMediaType, "Loading %s data failed with Exception, "+
+			"please ensure data is in %s format:\n %v", format, format, err)
+	}
+	return format, nil
+}
+
+// typeOf is the format of a payload. Without a content type the two text forms
+// are told apart by the colon that every libsvm feature has: containers of
+// different ages took such a payload for one or the other.
+func typeOf(contentType string, body []byte) (format data.Format, ok bool) {
+	switch contentType {
+	case "text/csv": // nearly every request
+		return data.CSV, true
+	case "":
+		for _, c := range body {
+			if c == ':' {
+				return data.LibSVM, true
+			}
+		}
+		return data.CSV, true
+	}
+	format, _, ok = data.ParseType(contentType)
+	return format, ok && format != data.Parquet && format != data.RecordIO
+}
