@@ -19,11 +19,9 @@ func appendBase64(b, raw []byte) []byte { return base64.StdEncoding.AppendEncode
 func (s *Service) MatchREST(method, escapedPath string) (*Operation, map[string]string, bool) {
 	parts := splitPath(escapedPath)
 	for name, b := range s.Schema().Operations {
-		if b.Method != method {
-			continue
-		}
-		if labels, ok := matchPath(b.URI, parts); ok {
-			return s.ops[name], labels, true
+		if b.Method == method && b.matches(parts) {
+			labels, ok := b.labels(parts)
+			return s.ops[name], labels, ok
 		}
 	}
 	return nil, nil, false
@@ -31,22 +29,28 @@ func (s *Service) MatchREST(method, escapedPath string) (*Operation, map[string]
 
 func splitPath(p string) []string { return strings.Split(strings.Trim(p, "/"), "/") }
 
-func matchPath(template string, parts []string) (map[string]string, bool) {
-	template, _, _ = strings.Cut(template, "?")
-	want := splitPath(template)
-	if len(want) != len(parts) {
-		return nil, false
+// matches compares the fixed segments of the path.
+func (b *Binding) matches(parts []string) bool {
+	if len(b.segments) != len(parts) {
+		return false
 	}
-	labels := map[string]string{}
-	for i, w := range want {
-		if strings.HasPrefix(w, "{") {
+	for i, w := range b.segments {
+		if w[0] != '{' && w != parts[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func (b *Binding) labels(parts []string) (map[string]string, bool) {
+	labels := make(map[string]string, 1)
+	for i, w := range b.segments {
+		if w[0] == '{' {
 			v, err := url.PathUnescape(parts[i])
 			if err != nil || v == "" {
 				return nil, false
 			}
 			labels[strings.Trim(w, "{}+")] = v
-		} else if w != parts[i] {
-			return nil, false
 		}
 	}
 	return labels, true
@@ -63,7 +67,10 @@ func (o *Operation) DecodeREST(r *http.Request, labels map[string]string, body [
 			return nil, err
 		}
 	}
-	query := r.URL.Query()
+	var query url.Values
+	if r.URL.RawQuery != "" {
+		query = r.URL.Query()
+	}
 	for i := range shape.Members {
 		m := &shape.Members[i]
 		switch m.Location {
@@ -76,7 +83,7 @@ func (o *Operation) DecodeREST(r *http.Request, labels map[string]string, body [
 				tree[m.Name] = restValue(m.Shape, v)
 			}
 		case "header":
-			if v := r.Header.Values(m.Wire); len(v) > 0 {
+			if v := r.Header[m.header]; len(v) > 0 {
 				tree[m.Name] = restValue(m.Shape, v)
 			}
 		}

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/sagebrush-ml/sagebrush/model"
@@ -81,6 +83,8 @@ type Binding struct {
 	Method, URI   string
 	Status        int
 	Pager         *model.Pager
+
+	segments []string // of URI without its query
 }
 
 // Shape is a shape of the model.
@@ -113,6 +117,7 @@ type Member struct {
 	Required bool
 	Location string // "", header, headers, uri, querystring, statusCode
 	Wire     string // name on the wire
+	header   string // Wire as http.Header spells it, of a header
 	Stream   bool
 	Flat     bool
 	Time     string
@@ -148,7 +153,7 @@ func loadSchema(name string) *Schema {
 			w = m.Name
 		}
 		return &Member{Name: m.Name, Shape: shapes[m.Shape], Required: m.Required, Location: m.Location,
-			Wire: w, Stream: m.Stream, Flat: m.Flat, Time: m.Time}
+			Wire: w, header: http.CanonicalHeaderKey(w), Stream: m.Stream, Flat: m.Flat, Time: m.Time}
 	}
 	for n, sh := range d.Shapes {
 		out := shapes[n]
@@ -173,6 +178,10 @@ func loadSchema(name string) *Schema {
 		}
 		if b.URI == "" {
 			b.URI = "/"
+		}
+		path, _, _ := strings.Cut(b.URI, "?")
+		if path != "/" {
+			b.segments = splitPath(path)
 		}
 		if b.Status == 0 {
 			b.Status = 200

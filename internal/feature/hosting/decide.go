@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hosting
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/sagebrush-ml/sagebrush/internal/runtime"
+	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
+)
+
+// look is what is seen of one instance.
+type look struct {
+	phase    runtime.Phase
+	started  time.Time
+	healthy  bool      // the last ping was answered
+	sick     bool      // was healthy once and has failed several pings
+	crashes  int       // times it ended by itself, in a row
+	notUntil time.Time // back-off after a crash: no start before this
+	problem  string    // why it could not be prepared or started
+}
+
+// step is what to do next; all of it is safe to repeat.
+type step struct {
+	start, stop, remove []spot
+	serve               []spot // instances that get traffic
+	promote             bool   // the next fleet takes over
+	fail                string // the next fleet is given up, for this reason
+	drop                []int  // generations of old fleets that are gone
+	trim                bool   // removed instances are gone: forget them
+	status              string // "" stays
+	gone                bool   // nothing is left of a deleted endpoint
+	again               time.Duration
+}
+
+// maxCrashes is how often an instance of a new fleet may end by itself before
+// the deployment is given up. AWS waits for the health check's time-out; to be
+// told at once why a container does not start is better.
+const maxCrashes = 3
+
+// decide is the whole policy of an endpoint: what was asked and what is seen,
+// in; what to do next, out. It touches nothing.
+func decide(status string, d *deployment, reason string, seen map[spot]look, now time.Time) step {
+	st := step{again: time.Hour}
+	if status == sm.EndpointStatusDeleting {
+		st.gone = st.clear(d.spots(), seen)
+		return st
+	}
+	for i := range d.Fleets {
+		f := &d.Fleets[i]
+		if f.Role == old {
+			if st.clear(spotsOf(f), seen) {
+				st.drop = append(st.drop, f.Generation)
+			}
+			continue
+		}
+		st.keep(f, seen, now)
+	}
+	switch n := d.fleetOf(next); {
+	case n != nil && st.fail == "" && ready(n, seen):
+		st.promote, st.status = true, sm.EndpointStatusInService
+		st.serve = spotsOf(n)
+	case n != nil && st.fail != "":
+		st.start = nil
+		if status == sm.EndpointStatusUpdating { // the old fleet goes on serving
+			st.status = sm.EndpointStatusInService
+		}
+	case n == nil && status == sm.EndpointStatusCreating && reason != "" && len(st.drop) == len(d.Fleets):
+		st.status = sm.EndpointStatusFailed
+	case n == nil && status == sm.EndpointStatusUpdating && ready(d.fleetOf(current), seen):
+		st.status = sm.EndpointStatusInService
+	}
+	return st
+}
+
+// keep brings a wanted fleet to its counts.
+func (st *step) keep(f *fleet, seen map[spot]look, now time.Time) {
+	surplus, cleared := false, true
+	for _, at := range spotsOf(f) {
+		l, v := seen[at], &f.Variants[at.variant]
+		if at.index >= v.Count {
+			surplus = true
+			cleared = st.clear([]spot{at}, seen) && cleared
+			continue
+		}
+		waited := now.Sub(l.started)
+		switch l.phase {
+		case runtime.Exited:
+			st.remove = append(st.remove, at)
+		case runtime.Missing, "":
+			if wait := l.notUntil.Sub(now); wait > 0 {
+				st.again = min(st.again, wait)
+			} else {
+				st.start = append(st.start, at)
+			}
+		case runtime.Running:
+			switch {
+			case l.healthy && f.Role == current:
+				st.serve = append(st.serve, at)
+			case l.sick, !l.healthy && f.Role == current && waited > v.Startup:
+				st.stop = append(st.stop, at)
+			case !l.healthy && f.Role == next && waited > v.Startup:
+				st.fail = fmt.Sprintf("The primary container for production variant %s did not pass the ping health check. Please check CloudWatch logs for this endpoint.", v.Name)
+			case !l.healthy:
+				st.again = min(st.again, v.Startup-waited+time.Second)
+			}
+		}
+		if f.Role == next && l.crashes >= maxCrashes {
+			st.fail = fmt.Sprintf("The primary container for production variant %s did not pass the ping health check: it ended %d times before it answered. Please check CloudWatch logs for this endpoint.", v.Name, l.crashes)
+		}
+		if f.Role == next && l.problem != "" {
+			st.fail = l.problem
+		}
+	}
+	st.trim = st.trim || surplus && cleared
+}
+
+// clear stops and removes instances; true when none is left.
+func (st *step) clear(spots []spot, seen map[spot]look) bool {
+	done := true
+	for _, at := range spots {
+		switch seen[at].phase {
+		case runtime.Running, runtime.Pending:
+			st.stop = append(st.stop, at)
+			done = false
+		case runtime.Exited:
+			st.remove = append(st.remove, at)
+			done = false
+		}
+	}
+	return done
+}
+
+// ready tells whether every wanted instance answers.
+func ready(f *fleet, seen map[spot]look) bool {
+	if f == nil {
+		return false
+	}
+	for v := range f.Variants {
+		for i := range f.Variants[v].Count {
+			if l := seen[spot{f.Generation, v, i}]; l.phase != runtime.Running || !l.healthy {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func spotsOf(f *fleet) []spot {
+	one := deployment{Fleets: []fleet{*f}}
+	return one.spots()
+}
+
+// apply writes a step into the record.
+func (st *step) apply(r *endpointRecord) {
+	d := &r.Private
+	if st.promote {
+		for i := range d.Fleets {
+			switch d.Fleets[i].Role {
+			case current:
+				d.Fleets[i].Role = old
+			case next:
+				d.Fleets[i].Role = current
+			}
+		}
+		r.Doc.FailureReason = ""
+	}
+	if st.fail != "" {
+		if f := d.fleetOf(next); f != nil {
+			f.Role = old
+		}
+		r.Doc.FailureReason = st.fail
+	}
+	kept := d.Fleets[:0:0]
+	for _, f := range d.Fleets {
+		dropped := false
+		for _, g := range st.drop {
+			dropped = dropped || g == f.Generation
+		}
+		if !dropped {
+			kept = append(kept, f)
+		}
+	}
+	d.Fleets = kept
+	if st.trim {
+		for i := range d.Fleets {
+			for j := range d.Fleets[i].Variants {
+				v := &d.Fleets[i].Variants[j]
+				v.Highest = v.Count
+			}
+		}
+	}
+	if st.status != "" {
+		r.Status = st.status
+	}
+}
+
+// changes tells whether the step has anything to write.
+func (st *step) changes() bool {
+	return st.promote || st.fail != "" || len(st.drop) > 0 || st.trim || st.status != ""
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hosting
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/sagebrush-ml/sagebrush/internal/resource"
+	"github.com/sagebrush-ml/sagebrush/internal/runtime"
+	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
+)
+
+var now = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+
+func aFleet(generation int, r role, counts ...int) fleet {
+	f := fleet{Generation: generation, Role: r, Config: "c"}
+	for i, n := range counts {
+		f.Variants = append(f.Variants, variant{Name: string(rune('A' + i)), Count: n, Highest: n, Weight: 1, Startup: 4 * time.Minute})
+	}
+	return f
+}
+
+func TestDecide(t *testing.T) {
+	running := look{phase: runtime.Running, started: now.Add(-time.Second)}
+	healthy := look{phase: runtime.Running, started: now.Add(-time.Second), healthy: true}
+	late := look{phase: runtime.Running, started: now.Add(-5 * time.Minute)}
+	exited := look{phase: runtime.Exited, crashes: 1}
+	a, b := spot{1, 0, 0}, spot{1, 0, 1}
+	n := spot{2, 0, 0}
+	for _, c := range []struct {
+		name   string
+		status string
+		fleets []fleet
+		reason string
+		seen   map[spot]look
+		want   step
+	}{
+		{"a new endpoint starts its instances", sm.EndpointStatusCreating, []fleet{aFleet(1, next, 2)}, "", nil,
+			step{start: []spot{a, b}}},
+		{"it is in service when all answer", sm.EndpointStatusCreating, []fleet{aFleet(1, next, 2)}, "", map[spot]look{a: healthy, b: healthy},
+			step{serve: []spot{a, b}, promote: true, status: sm.EndpointStatusInService}},
+		{"one that does not answer yet holds it up", sm.EndpointStatusCreating, []fleet{aFleet(1, next, 2)}, "", map[spot]look{a: healthy, b: running},
+			step{again: 4*time.Minute - time.Second + time.Second}},
+		{"an instance in service that died is removed", sm.EndpointStatusInService, []fleet{aFleet(1, current, 2)}, "", map[spot]look{a: healthy, b: exited},
+			step{serve: []spot{a}, remove: []spot{b}}},
+		{"and started again after its back-off", sm.EndpointStatusInService, []fleet{aFleet(1, current, 1)}, "", map[spot]look{a: {phase: runtime.Missing, notUntil: now.Add(time.Second)}},
+			step{again: time.Second}},
+		{"a sick instance is stopped", sm.EndpointStatusInService, []fleet{aFleet(1, current, 1)}, "", map[spot]look{a: {phase: runtime.Running, sick: true}},
+			step{stop: []spot{a}}},
+		{"a new fleet that never answers is given up", sm.EndpointStatusUpdating, []fleet{aFleet(1, current, 1), aFleet(2, next, 1)}, "", map[spot]look{a: healthy, n: late},
+			step{serve: []spot{a}, status: sm.EndpointStatusInService,
+				fail: "The primary container for production variant A did not pass the ping health check. Please check CloudWatch logs for this endpoint."}},
+		{"a new fleet takes over when it is healthy", sm.EndpointStatusUpdating, []fleet{aFleet(1, current, 1), aFleet(2, next, 1)}, "", map[spot]look{a: healthy, n: healthy},
+			step{serve: []spot{n}, promote: true, status: sm.EndpointStatusInService}},
+		{"an old fleet is stopped", sm.EndpointStatusInService, []fleet{aFleet(1, old, 1), aFleet(2, current, 1)}, "", map[spot]look{a: healthy, n: healthy},
+			step{serve: []spot{n}, stop: []spot{a}}},
+		{"and forgotten when it is gone", sm.EndpointStatusInService, []fleet{aFleet(1, old, 1), aFleet(2, current, 1)}, "", map[spot]look{n: healthy},
+			step{serve: []spot{n}, drop: []int{1}}},
+		{"a failed creation ends when nothing is left", sm.EndpointStatusCreating, []fleet{aFleet(1, old, 1)}, "why", nil,
+			step{drop: []int{1}, status: sm.EndpointStatusFailed}},
+		{"fewer instances: the surplus is stopped, the update is over", sm.EndpointStatusUpdating,
+			[]fleet{{Generation: 1, Role: current, Variants: []variant{{Name: "A", Count: 1, Highest: 2, Startup: time.Minute}}}}, "",
+			map[spot]look{a: healthy, b: healthy},
+			step{serve: []spot{a}, stop: []spot{b}, status: sm.EndpointStatusInService}},
+		{"a deleted endpoint stops what runs", sm.EndpointStatusDeleting, []fleet{aFleet(1, current, 2)}, "", map[spot]look{a: healthy, b: exited},
+			step{stop: []spot{a}, remove: []spot{b}}},
+		{"and is gone when nothing does", sm.EndpointStatusDeleting, []fleet{aFleet(1, current, 2)}, "", nil,
+			step{gone: true}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.want.again == 0 {
+				c.want.again = time.Hour
+			}
+			got := decide(c.status, &deployment{Fleets: c.fleets}, c.reason, c.seen, now)
+			if !reflect.DeepEqual(got, c.want) {
+				t.Errorf("got  %+v\nwant %+v", got, c.want)
+			}
+			r := &endpointRecord{Status: c.status, Doc: &sm.DescribeEndpointOutput{}, Private: deployment{Fleets: c.fleets}}
+			got.apply(r)
+			if !endpointLife.May(c.status, r.Status) {
+				t.Errorf("status may not go from %s to %s", c.status, r.Status)
+			}
+		})
+	}
+}
+
+// Whatever is seen, deciding again and again with obedient instances ends at
+// rest: the loop never goes round for ever.
+func TestDecideComesToRest(t *testing.T) {
+	r := &endpointRecord{Status: sm.EndpointStatusCreating, Doc: &sm.DescribeEndpointOutput{},
+		Private: deployment{Fleets: []fleet{aFleet(1, next, 2, 1)}}}
+	seen := map[spot]look{}
+	settle := func() {
+		for range 50 {
+			st := decide(r.Status, &r.Private, r.Doc.FailureReason, seen, now)
+			for _, at := range st.start {
+				seen[at] = look{phase: runtime.Running, started: now, healthy: true}
+			}
+			for _, at := range append(st.stop, st.remove...) {
+				delete(seen, at)
+			}
+			st.apply(r)
+			if st.gone || len(st.start)+len(st.stop)+len(st.remove) == 0 && !st.changes() {
+				return
+			}
+		}
+		t.Fatal("never at rest")
+	}
+	settle()
+	if r.Status != sm.EndpointStatusInService || len(seen) != 3 {
+		t.Fatalf("created: %s with %d instances", r.Status, len(seen))
+	}
+	r.Private.Fleets = append(r.Private.Fleets, aFleet(2, next, 1, 1))
+	r.Status = sm.EndpointStatusUpdating
+	settle()
+	if r.Status != sm.EndpointStatusInService || len(r.Private.Fleets) != 1 || len(seen) != 2 {
+		t.Fatalf("updated: %s with %d instances in %d fleets", r.Status, len(seen), len(r.Private.Fleets))
+	}
+	if err := applyWeights(r, []sm.DesiredWeightAndCapacity{{VariantName: "A", DesiredInstanceCount: new(int64(4)), DesiredWeight: new(3.0)}}); err != nil {
+		t.Fatal(err)
+	}
+	r.Status = sm.EndpointStatusUpdating
+	settle()
+	if len(seen) != 5 {
+		t.Fatalf("scaled: %d instances", len(seen))
+	}
+	r.Status = sm.EndpointStatusDeleting
+	settle()
+	if len(seen) != 0 {
+		t.Fatalf("deleted: %d instances left", len(seen))
+	}
+}
+
+func TestChoose(t *testing.T) {
+	some := []*backend{{}}
+	r := &route{total: 4, variants: []variantRoute{{name: "A", weight: 3, instances: some}, {name: "B", weight: 1, instances: some}, {name: "C", weight: 9}}}
+	for _, c := range []struct {
+		target string
+		u      float64
+		want   string
+	}{{"", 0, "A"}, {"", 0.74, "A"}, {"", 0.76, "B"}, {"", 0.9999, "B"}, {"B", 0, "B"}} {
+		if v := r.choose(c.target, c.u); v == nil || v.name != c.want {
+			t.Errorf("choose(%q, %g) = %v, want %s", c.target, c.u, v, c.want)
+		}
+	}
+	if r.choose("D", 0) != nil {
+		t.Error("an unknown variant was found")
+	}
+}
+
+func TestLeastBusyInstance(t *testing.T) {
+	a, b, c := &backend{addr: "a"}, &backend{addr: "b"}, &backend{addr: "c"}
+	a.outstanding.Store(2)
+	b.outstanding.Store(1)
+	c.outstanding.Store(3)
+	v := variantRoute{instances: []*backend{a, b, c}}
+	if got := v.least(nil, 2); got != b {
+		t.Errorf("got %s", got.addr)
+	}
+	if got := v.least([]*backend{b}, 0); got != a {
+		t.Errorf("without b got %s", got.addr)
+	}
+	if got := v.least([]*backend{a, b, c}, 0); got != nil {
+		t.Errorf("with none left got %s", got.addr)
+	}
+}
+
+func TestLifeIsATable(t *testing.T) {
+	if endpointLife.Settled(sm.EndpointStatusInService) || endpointLife.Settled(sm.EndpointStatusDeleting) {
+		t.Error("an endpoint in service or being deleted has work left")
+	}
+	if !endpointLife.Settled(sm.EndpointStatusFailed) {
+		t.Error("a failed endpoint has none")
+	}
+	var _ = resource.Life(endpointLife)
+}

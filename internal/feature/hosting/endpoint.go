@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hosting
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/sagebrush-ml/sagebrush/internal/fault"
+	"github.com/sagebrush-ml/sagebrush/internal/resource"
+	"github.com/sagebrush-ml/sagebrush/internal/wire"
+	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
+)
+
+// gone is the end of an endpoint's life: the record is deleted, so the status
+// is never seen.
+const gone = "Gone"
+
+var endpointLife = resource.Life{
+	Start: sm.EndpointStatusCreating,
+	Moves: resource.Moves{
+		sm.EndpointStatusCreating:  {sm.EndpointStatusInService, sm.EndpointStatusFailed},
+		sm.EndpointStatusInService: {sm.EndpointStatusUpdating, sm.EndpointStatusDeleting},
+		sm.EndpointStatusUpdating:  {sm.EndpointStatusInService, sm.EndpointStatusFailed},
+		sm.EndpointStatusFailed:    {sm.EndpointStatusDeleting},
+		sm.EndpointStatusDeleting:  {gone},
+	},
+	Rest: []string{sm.EndpointStatusFailed},
+}
+
+var endpointFamily = resource.Family[sm.DescribeEndpointOutput, deployment]{
+	Noun: "Endpoint", Path: "endpoint", Life: endpointLife,
+	NotFound: func(arn string) error { return fault.Validation("Could not find endpoint %q.", arn) },
+	Exists:   func(arn string) error { return fault.Validation("Cannot create already existing endpoint %q.", arn) },
+	Refused: func(arn, status string) error {
+		if status == sm.EndpointStatusDeleting {
+			return fault.Validation("Could not find endpoint %q.", arn)
+		}
+		return fault.Validation("Cannot update in-progress endpoint %q.", arn)
+	},
+}
+
+// checkEndpoint takes a copy of the config and its models. Source: API_CreateEndpoint.
+func (s *Service) checkEndpoint(ctx context.Context, in *sm.CreateEndpointInput, r *endpointRecord) error {
+	if err := unsupportedDeployment(in.DeploymentConfig); err != nil {
+		return err
+	}
+	config, err := s.configs.Find(ctx, in.EndpointConfigName)
+	if err != nil {
+		return err
+	}
+	f, err := s.plan(ctx, config.Doc)
+	if err != nil {
+		return err
+	}
+	f.Generation, f.Role = 1, next
+	r.Private = deployment{Seed: seedOf(r.ARN, s.Now()), Serial: 1, Fleets: []fleet{f}}
+	return nil
+}
+
+func unsupportedDeployment(c *sm.DeploymentConfig) error {
+	if c == nil {
+		return nil
+	}
+	if c.RollingUpdatePolicy != nil || c.AutoRollbackConfiguration != nil && len(c.AutoRollbackConfiguration.Alarms) > 0 {
+		return fault.Validation("DeploymentConfig with RollingUpdatePolicy or AutoRollbackConfiguration is not supported by Sagebrush yet.")
+	}
+	if p := c.BlueGreenUpdatePolicy; p != nil && p.TrafficRoutingConfiguration != nil && p.TrafficRoutingConfiguration.Type != "ALL_AT_ONCE" {
+		return fault.Validation("DeploymentConfig with TrafficRoutingConfiguration %s is not supported by Sagebrush yet.", p.TrafficRoutingConfiguration.Type)
+	}
+	return nil
+}
+
+// updateEndpoint starts a new fleet beside the one that serves; traffic moves
+// when it is healthy, and nothing is lost when it never is.
+// Source: API_UpdateEndpoint.
+func (s *Service) updateEndpoint(ctx context.Context, in *sm.UpdateEndpointInput) (*sm.UpdateEndpointOutput, error) {
+	if err := unsupportedDeployment(in.DeploymentConfig); err != nil {
+		return nil, err
+	}
+	retain := in.RetainAllVariantProperties != nil && *in.RetainAllVariantProperties
+	if len(in.ExcludeRetainedVariantProperties) > 0 && !retain {
+		return nil, fault.Validation("ExcludeRetainedVariantProperties can be specified only when RetainAllVariantProperties is true.")
+	}
+	if _, err := s.endpoints.Find(ctx, in.EndpointName); err != nil {
+		return nil, err
+	}
+	config, err := s.configs.Find(ctx, in.EndpointConfigName)
+	if err != nil {
+		return nil, err
+	}
+	f, err := s.plan(ctx, config.Doc)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.editInService(ctx, in.EndpointName, func(r *endpointRecord) error {
+		if retain {
+			retainProperties(&f, r.Private.fleetOf(current), in.ExcludeRetainedVariantProperties)
+		}
+		r.Private.Serial++
+		f.Generation, f.Role = r.Private.Serial, next
+		r.Private.Fleets = append(r.Private.Fleets, f)
+		r.Doc.LastDeploymentConfig = in.DeploymentConfig
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &sm.UpdateEndpointOutput{EndpointArn: r.ARN}, nil
+}
+
+// retainProperties carries count and weight of same-named variants over.
+func retainProperties(f, from *fleet, exclude []sm.VariantProperty) {
+	excluded := func(what string) bool {
+		return slices.ContainsFunc(exclude, func(p sm.VariantProperty) bool { return p.VariantPropertyType == what })
+	}
+	if from == nil {
+		return
+	}
+	for i := range f.Variants {
+		v := &f.Variants[i]
+		for _, was := range from.Variants {
+			if was.Name != v.Name {
+				continue
+			}
+			if !excluded("DesiredInstanceCount") {
+				v.Count, v.Highest = was.Count, was.Count
+			}
+			if !excluded("DesiredWeight") {
+				v.Weight = was.Weight
+			}
+		}
+	}
+}
+
+// updateWeights changes the serving fleet itself.
+// Source: API_UpdateEndpointWeightsAndCapacities.
+func (s *Service) updateWeights(ctx context.Context, in *sm.UpdateEndpointWeightsAndCapacitiesInput) (*sm.UpdateEndpointWeightsAndCapacitiesOutput, error) {
+	if _, err := s.endpoints.Find(ctx, in.EndpointName); err != nil {
+		return nil, err
+	}
+	r, err := s.editInService(ctx, in.EndpointName, func(r *endpointRecord) error {
+		return applyWeights(r, in.DesiredWeightsAndCapacities)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &sm.UpdateEndpointWeightsAndCapacitiesOutput{EndpointArn: r.ARN}, nil
+}
+
+func applyWeights(r *endpointRecord, wanted []sm.DesiredWeightAndCapacity) error {
+	f := r.Private.fleetOf(current)
+	var unknown []string
+	seen := map[string]bool{}
+	for _, w := range wanted {
+		if seen[w.VariantName] {
+			return fault.Validation("The variant name %q was non-unique within the request.", w.VariantName)
+		}
+		seen[w.VariantName] = true
+		i := slices.IndexFunc(f.Variants, func(v variant) bool { return v.Name == w.VariantName })
+		if i < 0 {
+			unknown = append(unknown, w.VariantName)
+			continue
+		}
+		v := &f.Variants[i]
+		if w.ServerlessUpdateConfig != nil {
+			return fault.Validation("ServerlessUpdateConfig was given for variant %q, which is not serverless.", w.VariantName)
+		}
+		if w.DesiredWeight != nil {
+			v.Weight = *w.DesiredWeight
+		}
+		if w.DesiredInstanceCount != nil {
+			if *w.DesiredInstanceCount < 1 {
+				return fault.Validation("DesiredInstanceCount of variant %q must be at least 1.", w.VariantName)
+			}
+			v.Highest = max(v.Highest, v.Count, int(*w.DesiredInstanceCount))
+			v.Count = int(*w.DesiredInstanceCount)
+		}
+	}
+	if len(unknown) > 0 {
+		return fault.Validation("The variant name(s) %q is/are not present within endpoint configuration %q.", strings.Join(unknown, ", "), f.Config)
+	}
+	return nil
+}
+
+// editInService moves an endpoint that is in service to Updating.
+func (s *Service) editInService(ctx context.Context, name string, change func(*endpointRecord) error) (endpointRecord, error) {
+	return s.endpoints.Edit(ctx, s.endpoints.Key(ctx, name), func(r *endpointRecord) error {
+		if r.Status != sm.EndpointStatusInService {
+			return endpointFamily.Refused(r.ARN, r.Status)
+		}
+		r.Status, r.Doc.FailureReason = sm.EndpointStatusUpdating, ""
+		return change(r)
+	})
+}
+
+// describe writes what runs into the document: counts and weights per variant.
+func describe(r *endpointRecord, healthy func(spot) bool) {
+	r.Doc.PendingDeploymentSummary = nil
+	if f := r.Private.fleetOf(next); f != nil && r.Status == sm.EndpointStatusUpdating {
+		p := &sm.PendingDeploymentSummary{EndpointConfigName: f.Config, StartTime: wire.At(f.Since)}
+		for i := range f.Variants {
+			v := summary(f, i, healthy)
+			p.ProductionVariants = append(p.ProductionVariants, sm.PendingProductionVariantSummary{
+				VariantName: v.VariantName, DeployedImages: v.DeployedImages, CurrentWeight: v.CurrentWeight,
+				DesiredWeight: v.DesiredWeight, CurrentInstanceCount: v.CurrentInstanceCount,
+				DesiredInstanceCount: v.DesiredInstanceCount, InstanceType: f.Variants[i].InstanceType,
+				VariantStatus: []sm.ProductionVariantStatus{{Status: "Creating", StartTime: wire.At(f.Since)}}})
+		}
+		r.Doc.PendingDeploymentSummary = p
+	}
+	f := r.Private.fleetOf(current)
+	if f == nil {
+		return
+	}
+	r.Doc.EndpointConfigName = f.Config
+	r.Doc.ProductionVariants = nil
+	for i := range f.Variants {
+		r.Doc.ProductionVariants = append(r.Doc.ProductionVariants, summary(f, i, healthy))
+	}
+}
+
+func summary(f *fleet, i int, healthy func(spot) bool) sm.ProductionVariantSummary {
+	v := &f.Variants[i]
+	running := int64(0)
+	for j := range v.Count {
+		if healthy(spot{f.Generation, i, j}) {
+			running++
+		}
+	}
+	return sm.ProductionVariantSummary{VariantName: v.Name,
+		DeployedImages: []sm.DeployedImage{{SpecifiedImage: v.Image, ResolvedImage: v.Resolved, ResolutionTime: wire.At(f.Since)}},
+		CurrentWeight:  new(v.Weight), DesiredWeight: new(v.Weight),
+		CurrentInstanceCount: &running, DesiredInstanceCount: new(int64(v.Count))}
+}

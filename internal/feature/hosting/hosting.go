@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hosting
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sagebrush-ml/sagebrush/internal/object"
+	"github.com/sagebrush-ml/sagebrush/internal/op"
+	"github.com/sagebrush-ml/sagebrush/internal/reconcile"
+	"github.com/sagebrush-ml/sagebrush/internal/resource"
+	"github.com/sagebrush-ml/sagebrush/internal/runtime"
+	"github.com/sagebrush-ml/sagebrush/internal/telemetry"
+	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
+	smr "github.com/sagebrush-ml/sagebrush/internal/wire/sagemakerruntime"
+)
+
+// Roles tells whether SageMaker may assume a role.
+type Roles interface {
+	Assumable(ctx context.Context, roleARN string) error
+}
+
+// Options of the Service. All but Now and PingEvery are required.
+type Options struct {
+	DB      resource.DB
+	Runtime runtime.Runtime
+	Images  runtime.Images
+	Objects object.Store
+	Logs    telemetry.Logs
+	Metrics telemetry.Metrics
+	Roles   Roles
+	Dir     string // absolute; working folders of serving tasks
+	Log     *slog.Logger
+
+	Loops     *reconcile.Metrics // may be nil
+	Now       func() time.Time
+	PingEvery time.Duration // between two pings of an instance in service; 5 s
+}
+
+// Service is hosting.
+type Service struct {
+	Options
+	models    *resource.Store[sm.DescribeModelOutput, resource.None]
+	configs   *resource.Store[sm.DescribeEndpointConfigOutput, resource.None]
+	endpoints *resource.Store[sm.DescribeEndpointOutput, deployment]
+	loop      *reconcile.Loop[resource.Key]
+	routes    routeTable
+	meters    meters
+
+	mu        sync.Mutex
+	instances map[runtime.ID]*instance // being watched
+	background
+}
+
+// New makes the service; Run starts it.
+func New(o Options) *Service {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.PingEvery == 0 {
+		o.PingEvery = 5 * time.Second
+	}
+	s := &Service{Options: o, instances: map[runtime.ID]*instance{},
+		models:    resource.New(o.DB, modelFamily),
+		configs:   resource.New(o.DB, configFamily),
+		endpoints: resource.New(o.DB, endpointFamily),
+	}
+	s.meters.now = o.Now
+	s.loop = reconcile.New(reconcile.Options[resource.Key]{
+		Name: endpointFamily.Path, Reconcile: s.reconcile, List: s.endpoints.Unsettled,
+		Log: o.Log, Metrics: o.Loops,
+	})
+	o.DB.Watch(func(r resource.Row) {
+		if r.Family == endpointFamily.Path && !r.Settled {
+			s.loop.Wake(r.Key)
+		}
+	})
+	return s
+}
+
+// Install binds the hosting operations to t.
+func (s *Service) Install(t *op.Table) {
+	resource.Create(t, sm.CreateModel, s.models, s.checkModel)
+	resource.Describe(t, sm.DescribeModel, s.models)
+	resource.List(t, sm.ListModels, s.models)
+	resource.Delete(t, sm.DeleteModel, s.models)
+
+	resource.Create(t, sm.CreateEndpointConfig, s.configs, s.checkConfig)
+	resource.Describe(t, sm.DescribeEndpointConfig, s.configs)
+	resource.List(t, sm.ListEndpointConfigs, s.configs)
+	resource.Delete(t, sm.DeleteEndpointConfig, s.configs)
+
+	resource.Create(t, sm.CreateEndpoint, s.endpoints, s.checkEndpoint)
+	resource.Describe(t, sm.DescribeEndpoint, s.endpoints)
+	resource.List(t, sm.ListEndpoints, s.endpoints)
+	resource.Stop(t, sm.DeleteEndpoint, s.endpoints, sm.EndpointStatusDeleting)
+	op.Handle(t, sm.UpdateEndpoint, s.updateEndpoint)
+	op.Handle(t, sm.UpdateEndpointWeightsAndCapacities, s.updateWeights)
+
+	op.Stream(t, smr.InvokeEndpoint, s.invoke)
+}
+
+// Run drives the endpoints until ctx ends. Serving tasks go on running then.
+func (s *Service) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	s.background.start(ctx)
+	g.Go(func() error { return s.loop.Run(ctx) })
+	g.Go(func() error { return s.followEvents(ctx) })
+	g.Go(func() error { return s.publishMetrics(ctx) })
+	err := g.Wait()
+	s.background.wait()
+	return err
+}
+
+// followEvents wakes the loop of an endpoint when one of its tasks changes.
+func (s *Service) followEvents(ctx context.Context) error {
+	for id := range s.Runtime.Events(ctx) {
+		s.mu.Lock()
+		in := s.instances[id]
+		s.mu.Unlock()
+		if in != nil {
+			s.loop.Wake(in.endpoint)
+		}
+	}
+	return ctx.Err()
+}
+
+// background runs the watchers of single instances.
+type background struct {
+	ctx context.Context // of Run: the watchers end with it
+	wg  sync.WaitGroup
+}
+
+func (b *background) start(ctx context.Context) { b.ctx = ctx }
+func (b *background) wait()                     { b.wg.Wait() }
+func (b *background) do(f func(context.Context)) {
+	b.wg.Go(func() { f(b.ctx) })
+}

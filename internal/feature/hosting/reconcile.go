@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hosting
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sagebrush-ml/sagebrush/internal/reconcile"
+	"github.com/sagebrush-ml/sagebrush/internal/resource"
+	"github.com/sagebrush-ml/sagebrush/internal/runtime"
+	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
+)
+
+// stopGrace is how long a serving container may take to end after SIGTERM.
+// Source: "Use Your Own Inference Code with Hosting Services".
+const stopGrace = 30 * time.Second
+
+// reconcile looks at an endpoint, decides, acts and writes.
+func (s *Service) reconcile(ctx context.Context, key resource.Key) (reconcile.Result, error) {
+	r, err := s.endpoints.Get(ctx, key)
+	if errors.Is(err, resource.ErrNotFound) {
+		s.routes.remove(key)
+		return reconcile.Done, nil
+	}
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if endpointLife.Settled(r.Status) {
+		s.routes.remove(key)
+		return reconcile.Done, nil
+	}
+	seen, err := s.look(ctx, &r)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	st := decide(r.Status, &r.Private, r.Doc.FailureReason, seen, s.Now())
+	return s.act(ctx, r, seen, st)
+}
+
+// look inspects every task that the endpoint may have, and sees to it that
+// each running one is watched.
+func (s *Service) look(ctx context.Context, r *endpointRecord) (map[spot]look, error) {
+	seen := map[spot]look{}
+	for _, at := range r.Private.spots() {
+		id := r.Private.taskID(at)
+		state, err := s.Runtime.Inspect(ctx, id)
+		if err != nil {
+			return nil, fmt.Errorf("inspect task %s: %w", id, err)
+		}
+		in := s.watch(r, at, id, state)
+		seen[at] = in.look(state)
+	}
+	return seen, nil
+}
+
+func (s *Service) act(ctx context.Context, r endpointRecord, seen map[spot]look, st step) (reconcile.Result, error) {
+	// Routes change before instances stop, so that no request is sent to one
+	// that is about to go.
+	if r.Status == sm.EndpointStatusDeleting {
+		s.routes.remove(r.Key)
+	} else {
+		s.serve(&r, st)
+	}
+	again := reconcile.Result{After: st.again}
+	for _, at := range st.stop {
+		s.expectStop(r.Private.taskID(at))
+		if err := s.Runtime.Stop(ctx, r.Private.taskID(at), stopGrace); err != nil {
+			return again, fmt.Errorf("stop instance: %w", err)
+		}
+	}
+	for _, at := range st.remove {
+		id := r.Private.taskID(at)
+		if !s.drained(id) { // its log is not shipped to the end yet; the shipper wakes us
+			continue
+		}
+		if err := s.Runtime.Remove(ctx, id); err != nil {
+			return again, fmt.Errorf("remove instance: %w", err)
+		}
+		s.loop.Wake(r.Key)
+	}
+	for _, at := range st.start {
+		s.startInstance(ctx, &r, at)
+	}
+	if st.gone {
+		if err := s.discard(ctx, &r); err != nil {
+			return again, err
+		}
+		s.Log.Info("endpoint deleted", "name", r.Key.Name, "arn", r.ARN)
+		return reconcile.Done, nil
+	}
+	if !st.changes() && !stale(&r, seen) {
+		return again, nil
+	}
+	healthy := func(at spot) bool { return seen[at].healthy && seen[at].phase == runtime.Running }
+	next, err := s.endpoints.Edit(ctx, r.Key, func(now *endpointRecord) error {
+		if now.Version != r.Version {
+			return resource.ErrStale
+		}
+		st.apply(now)
+		describe(now, healthy)
+		return nil
+	})
+	if errors.Is(err, resource.ErrStale) || errors.Is(err, resource.ErrNotFound) {
+		s.loop.Wake(r.Key) // something changed meanwhile: look again
+		return again, nil
+	}
+	if err != nil {
+		return again, err
+	}
+	if next.Status != r.Status {
+		s.Log.Info("endpoint status", "name", r.Key.Name, "from", r.Status, "to", next.Status, "reason", next.Doc.FailureReason)
+	}
+	for _, g := range st.drop {
+		s.removeFiles(r.Private.Seed, g)
+	}
+	s.loop.Wake(r.Key)
+	return again, nil
+}
+
+// stale tells whether the counts in the document differ from what is seen.
+func stale(r *endpointRecord, seen map[spot]look) bool {
+	f := r.Private.fleetOf(current)
+	if f == nil || len(r.Doc.ProductionVariants) != len(f.Variants) {
+		return false
+	}
+	for i := range f.Variants {
+		v := summary(f, i, func(at spot) bool { return seen[at].healthy && seen[at].phase == runtime.Running })
+		if *v.CurrentInstanceCount != *r.Doc.ProductionVariants[i].CurrentInstanceCount {
+			return true
+		}
+	}
+	return false
+}
+
+// discard removes the record of an endpoint that has nothing left.
+func (s *Service) discard(ctx context.Context, r *endpointRecord) error {
+	s.removeFiles(r.Private.Seed, 0)
+	s.forget(r.Key)
+	if err := s.endpoints.Remove(ctx, r.Key); err != nil && !errors.Is(err, resource.ErrNotFound) {
+		return err
+	}
+	return nil
+}
