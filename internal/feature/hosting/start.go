@@ -125,7 +125,7 @@ func (s *Service) fetch(ctx context.Context, dir string, d modelData) error {
 		return err
 	}
 	defer body.Close()
-	return optml.Unpack(body, dir, optml.Limit{})
+	return optml.Unpack(body, dir, archiveLimit)
 }
 
 // fetchPrefix copies the objects under a prefix, which keep their names below
@@ -159,3 +159,6 @@ func (s *Service) fetchPrefix(ctx context.Context, dir string, u object.URI) err
 		return errors.Join(err, f.Close())
 	})
 }
+
+// archiveLimit keeps an archive bomb from filling the disk.
+var archiveLimit = optml.Limit{Bytes: 512 << 30, Entries: 1 << 20}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package training
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/sagebrush-ml/sagebrush/internal/fault"
+	"github.com/sagebrush-ml/sagebrush/internal/resource"
+	"github.com/sagebrush-ml/sagebrush/internal/runtime"
+	"github.com/sagebrush-ml/sagebrush/internal/wire"
+	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
+)
+
+// family is the name of training jobs in ARNs and in the store.
+const family = "training-job"
+
+// The states of a training job.
+const (
+	InProgress = "InProgress"
+	Completed  = "Completed"
+	Failed     = "Failed"
+	Stopping   = "Stopping"
+	Stopped    = "Stopped"
+)
+
+// The secondary states that have no primary of the same name.
+const (
+	starting           = "Starting"
+	downloading        = "Downloading"
+	training           = "Training"
+	uploading          = "Uploading"
+	maxRuntimeExceeded = "MaxRuntimeExceeded"
+)
+
+// life has Stopping → Completed for a job that had done its work when it was
+// told to stop.
+var life = resource.Life{Start: InProgress, Moves: resource.Moves{
+	InProgress: {Completed, Failed, Stopping},
+	Stopping:   {Stopped, Completed, Failed},
+}}
+
+// private is what is remembered of a job besides what Describe tells.
+type private struct {
+	Stream  string    `json:",omitempty"` // log stream of algo-1, once the task runs
+	StopAt  time.Time `json:",omitzero"`  // when it was told to stop
+	Overdue bool      `json:",omitempty"` // it was told because it outlived MaxRuntimeInSeconds
+}
+
+// Job is one training job.
+type Job = resource.Record[sm.DescribeTrainingJobOutput, private]
+
+func store(db resource.DB) *resource.Store[sm.DescribeTrainingJobOutput, private] {
+	return resource.New(db, resource.Family[sm.DescribeTrainingJobOutput, private]{
+		Noun: "TrainingJob", Path: family, Life: life,
+		NotFound: func(string) error { return fault.Validation("Requested resource not found.") },
+		Exists: func(arn string) error {
+			return fault.InUse("Training job names must be unique within an AWS account and region, "+
+				"and a training job with this name already exists (%s)", arn)
+		},
+		Refused: func(_, status string) error { return refused(status) },
+	})
+}
+
+func refused(status string) *fault.Fault {
+	return fault.Validation("The request was rejected because the training job is in status %s.", status)
+}
+
+// identity names a job for ever: one that was deleted and made again under the
+// same name is another one.
+func identity(j Job) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", j.ARN, j.Created.UnixMilli()))
+	return hex.EncodeToString(sum[:10])
+}
+
+// host is the name of the one host that a job has.
+const host = "algo-1"
+
+func taskID(id string) runtime.ID { return runtime.ID("train-" + id + "-" + host) }
+
+// work is the job's working folder.
+func (s *Service) work(id string) string { return filepath.Join(s.Dir, id) }
+
+// enter notes the secondary state in the document: the one before ends, and
+// one with a terminal state ends as it begins.
+func enter(j *Job, now time.Time, secondary, message string) {
+	at := wire.At(now)
+	all := j.Doc.SecondaryStatusTransitions
+	if n := len(all); n > 0 {
+		all[n-1].EndTime = at
+	}
+	t := sm.SecondaryStatusTransition{Status: secondary, StartTime: at, StatusMessage: message}
+	if life.Settled(j.Status) {
+		t.EndTime = at
+	}
+	j.Doc.SecondaryStatusTransitions = append(all, t)
+	j.Doc.SecondaryStatus = secondary
+}
+
+// entered is when the job entered a secondary state for the first time, zero
+// if never.
+func entered(j Job, secondary string) time.Time {
+	for _, t := range j.Doc.SecondaryStatusTransitions {
+		if t.Status == secondary {
+			return t.StartTime.Time
+		}
+	}
+	return time.Time{}
+}
+
+// messages are what the service shows beside the secondary states.
+var messages = map[string]string{
+	starting:           "Starting the training job",
+	downloading:        "Downloading input data",
+	training:           "Training image download completed. Training in progress.",
+	uploading:          "Uploading generated training model",
+	Stopping:           "Stopping the training job",
+	Completed:          "Training job completed",
+	Failed:             "Training job failed",
+	Stopped:            "Training job stopped",
+	maxRuntimeExceeded: "Training job runtime exceeded MaxRuntimeInSeconds provided",
+}
+
+// askToStop is what StopTrainingJob writes.
+func askToStop(j *Job) {
+	now := time.Now()
+	j.Private.StopAt = now.UTC()
+	enter(j, now, Stopping, messages[Stopping])
+}
+
+// mayDelete refuses to delete a job that has not ended, with the one code that
+// the model declares for it.
+func mayDelete(_ context.Context, j Job) error {
+	if !life.Settled(j.Status) {
+		return fault.InUse("%s", refused(j.Status).Message)
+	}
+	return nil
+}
+
+// listing has the filters that training jobs have and other families have not.
+var listing = resource.Listing[sm.ListTrainingJobsInput, sm.DescribeTrainingJobOutput, private, sm.TrainingJobSummary]{
+	Match: func(in *sm.ListTrainingJobsInput) func(Job) bool {
+		if in.WarmPoolStatusEquals == "" && in.TrainingPlanArnEquals == "" {
+			return nil
+		}
+		return func(j Job) bool {
+			pool, plan := "", ""
+			if j.Doc.WarmPoolStatus != nil {
+				pool = j.Doc.WarmPoolStatus.Status
+			}
+			if j.Doc.ResourceConfig != nil {
+				plan = j.Doc.ResourceConfig.TrainingPlanArn
+			}
+			return (in.WarmPoolStatusEquals == "" || in.WarmPoolStatusEquals == pool) &&
+				(in.TrainingPlanArnEquals == "" || in.TrainingPlanArnEquals == plan)
+		}
+	},
+	Summary: func(j Job, sum *sm.TrainingJobSummary) {
+		if j.Doc.ResourceConfig != nil {
+			sum.TrainingPlanArn = j.Doc.ResourceConfig.TrainingPlanArn
+		}
+	},
+}

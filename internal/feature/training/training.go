@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package training
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sagebrush-ml/sagebrush/internal/object"
+	"github.com/sagebrush-ml/sagebrush/internal/op"
+	"github.com/sagebrush-ml/sagebrush/internal/reconcile"
+	"github.com/sagebrush-ml/sagebrush/internal/resource"
+	"github.com/sagebrush-ml/sagebrush/internal/runtime"
+	"github.com/sagebrush-ml/sagebrush/internal/telemetry"
+	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
+)
+
+// Roles knows the roles that jobs run as.
+type Roles interface {
+	// Assumable is nil when the role exists and trusts sagemaker.amazonaws.com.
+	Assumable(ctx context.Context, roleARN string) error
+}
+
+// Options are what a Service needs. Env, Log, Registerer and Loops may be nil.
+type Options struct {
+	DB      resource.DB
+	Runtime runtime.Runtime
+	Images  runtime.Images
+	Objects object.Store // when it is an object.Local, data is not copied
+	Logs    telemetry.Logs
+	Metrics telemetry.Metrics
+	Roles   Roles
+
+	// Dir is the absolute path of a folder for the jobs' working folders. It
+	// belongs to the Service alone, and what no job needs there is deleted.
+	Dir string
+	// Env is what a job's container gets besides what the service gives it:
+	// how to reach this server, for one.
+	Env func(Job) map[string]string
+
+	Log        *slog.Logger
+	Registerer prometheus.Registerer
+	Loops      *reconcile.Metrics
+}
+
+// Service runs training jobs.
+type Service struct {
+	Options
+	jobs  *resource.Store[sm.DescribeTrainingJobOutput, private]
+	loop  *reconcile.Loop[resource.Key]
+	meter meter
+	// shipping waits for the goroutines that ship logs.
+	shipping sync.WaitGroup
+
+	mu      sync.Mutex
+	keys    map[runtime.ID]resource.Key         // whose task it is
+	ships   map[string]*ship                    // by job identity
+	staging map[resource.Key]context.CancelFunc // cuts a download off
+}
+
+// New makes a service. It starts nothing. Call it before the first write to
+// the DB, whose changes it watches.
+func New(o Options) (*Service, error) {
+	if !filepath.IsAbs(o.Dir) {
+		return nil, fmt.Errorf("training: folder %q is not absolute", o.Dir)
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	s := &Service{Options: o, jobs: store(o.DB), meter: newMeter(o.Registerer),
+		keys: map[runtime.ID]resource.Key{}, ships: map[string]*ship{}, staging: map[resource.Key]context.CancelFunc{}}
+	s.loop = reconcile.New(reconcile.Options[resource.Key]{
+		Name: family, Reconcile: s.reconcile, List: s.jobs.Unsettled,
+		// A look that stages or collects data keeps its worker busy.
+		Workers: 16, Log: o.Log, Metrics: o.Loops,
+	})
+	o.DB.Watch(s.changed)
+	return s, nil
+}
+
+// Install binds the operations of training jobs to t.
+func (s *Service) Install(t *op.Table) {
+	resource.Create(t, sm.CreateTrainingJob, s.jobs, s.check)
+	resource.Describe(t, sm.DescribeTrainingJob, s.jobs)
+	resource.ListWith(t, sm.ListTrainingJobs, s.jobs, listing)
+	resource.Stop(t, sm.StopTrainingJob, s.jobs, Stopping, askToStop)
+	resource.Delete(t, sm.DeleteTrainingJob, s.jobs, mayDelete)
+	op.Handle(t, sm.UpdateTrainingJob, s.update)
+}
+
+// changed looks at what was written to the store.
+func (s *Service) changed(row resource.Row) {
+	if row.Family != family || row.Version == 0 {
+		return
+	}
+	if row.Status == Stopping {
+		s.mu.Lock()
+		if cancel := s.staging[row.Key]; cancel != nil {
+			cancel()
+		}
+		s.mu.Unlock()
+	}
+	if !row.Settled {
+		s.loop.Wake(row.Key)
+	}
+}
+
+// Run runs the jobs until ctx ends. Tasks that run then go on; the next Run
+// finds them again.
+func (s *Service) Run(ctx context.Context) error {
+	leftovers, err := s.leftovers(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.shipping.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	events := s.Runtime.Events(ctx)
+	s.shipping.Go(func() {
+		for id := range events {
+			s.mu.Lock()
+			key, ok := s.keys[id]
+			s.mu.Unlock()
+			if ok {
+				s.loop.Wake(key)
+			}
+		}
+	})
+	s.shipping.Go(func() {
+		for _, id := range leftovers {
+			if ctx.Err() == nil {
+				s.cleanUp(ctx, id)
+			}
+		}
+	})
+	return s.loop.Run(ctx)
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package optml
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// Config is what the files in /opt/ml/input/config tell a container.
+type Config struct {
+	HyperParameters map[string]string
+	Channels        map[string]Channel
+	Resources       Resources
+}
+
+// Channel is one channel in inputdataconfig.json.
+type Channel struct {
+	TrainingInputMode  string `json:"TrainingInputMode"`  // File, FastFile
+	S3DistributionType string `json:"S3DistributionType"` // FullyReplicated, ShardedByS3Key
+	RecordWrapperType  string `json:"RecordWrapperType"`  // None, RecordIO
+	ContentType        string `json:"ContentType,omitempty"`
+}
+
+// Resources tell a host of its job's hosts.
+type Resources struct {
+	Host         string // "algo-1"
+	Hosts        []string
+	InstanceType string
+}
+
+// homogeneous is the group that the service names when the caller named none.
+const homogeneous = "homogeneousCluster"
+
+// resourceConfig is resourceconfig.json.
+type resourceConfig struct {
+	CurrentHost      string          `json:"current_host"`
+	CurrentType      string          `json:"current_instance_type"`
+	CurrentGroup     string          `json:"current_group_name"`
+	Hosts            []string        `json:"hosts"`
+	Groups           []instanceGroup `json:"instance_groups"`
+	NetworkInterface string          `json:"network_interface_name"`
+}
+
+type instanceGroup struct {
+	Name  string   `json:"instance_group_name"`
+	Type  string   `json:"instance_type"`
+	Hosts []string `json:"hosts"`
+}
+
+// WriteConfig writes the files of /opt/ml/input/config.
+func (d Dir) WriteConfig(c Config) error {
+	hosts := slices.Sorted(slices.Values(c.Resources.Hosts))
+	files := map[string]any{
+		// A container reads an empty object where null would surprise it.
+		"hyperparameters.json": orEmpty(c.HyperParameters),
+		"inputdataconfig.json": orEmpty(c.Channels),
+		"resourceconfig.json": resourceConfig{
+			CurrentHost: c.Resources.Host, CurrentType: c.Resources.InstanceType, CurrentGroup: homogeneous, Hosts: hosts,
+			Groups:           []instanceGroup{{Name: homogeneous, Type: c.Resources.InstanceType, Hosts: hosts}},
+			NetworkInterface: "eth0",
+		},
+	}
+	for name, v := range files {
+		b, err := json.Marshal(v)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(d.config(), name), b, 0o644)
+		}
+		if err != nil {
+			return fmt.Errorf("write %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func orEmpty[V any](m map[string]V) map[string]V {
+	if m == nil {
+		return map[string]V{}
+	}
+	return m
+}
