@@ -4,6 +4,7 @@ package builtin
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -108,4 +109,21 @@ func parse(uri string) (name, tag string, ok bool) {
 		return "", "", false
 	}
 	return m[1], m[2], true
+}
+
+// Repository is a repository of built images, under the account that holds it
+// in us-east-1.
+type Repository struct {
+	Registry, Name string
+	Tags           []string // oldest first
+}
+
+// Repositories are all repositories of built images, by name.
+func Repositories() []Repository {
+	registries := map[string]string{"sagemaker-xgboost": "683313688378", "xgboost": "811284229777"}
+	var out []Repository
+	for _, name := range slices.Sorted(maps.Keys(repositories)) {
+		out = append(out, Repository{registries[name], name, slices.Clone(repositories[name].tags)})
+	}
+	return out
 }

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/sagebrush-ml/sagebrush/internal/client"
+	"github.com/sagebrush-ml/sagebrush/internal/fault"
+	"github.com/sagebrush-ml/sagebrush/internal/server"
+)
+
+// defaultListen is where a server listens when nobody says otherwise.
+const defaultListen = "127.0.0.1:8080"
+
+var (
+	errNoHome     = errors.New("no home")
+	errNotRunning = errors.New("no server")
+)
+
+// found is a home's server that has answered.
+type found struct {
+	home   string
+	pid    int
+	creds  server.Credentials
+	client *client.Client // signs with the root key
+}
+
+// locate finds the running server of a home. errNoHome means that none was
+// ever started there, errNotRunning that none answers now; the credentials are
+// good in the latter case.
+//
+// The server is asked by a signed request, so that another home's server,
+// which has taken the same address since, is not mistaken for this one's.
+func locate(ctx context.Context, home string) (found, error) {
+	f := found{home: home}
+	var err error
+	f.creds, err = server.LoadCredentials(home)
+	if errors.Is(err, fs.ErrNotExist) {
+		return f, errNoHome
+	}
+	if err != nil {
+		return f, err
+	}
+	running, err := server.FindRunning(home)
+	if errors.Is(err, fs.ErrNotExist) {
+		return f, errNotRunning
+	}
+	if err != nil {
+		return f, fmt.Errorf("find the server of %s: %w", home, err)
+	}
+	f.pid = running.PID
+	f.client = client.New(client.Options{URL: reachable(running.URL), Key: f.creds.Key(), Region: f.creds.Region})
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	_, _, err = f.client.CallerIdentity(ctx)
+	switch refused := fault.Of(err); {
+	case err == nil:
+		return f, nil
+	case refused != nil && refused.Status == http.StatusForbidden: // the key is not known there
+		return f, fmt.Errorf("%w: that of another home answers at %s", errNotRunning, f.client.URL())
+	case refused != nil: // it knows the key, whatever else ails it
+		return f, nil
+	}
+	return f, fmt.Errorf("%w: %w", errNotRunning, err)
+}
+
+// reachable is where a client on this machine finds a server that may listen
+// on all addresses.
+func reachable(endpoint string) string {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return endpoint
+	}
+	ip := net.ParseIP(u.Hostname())
+	if ip == nil || !ip.IsUnspecified() {
+		return endpoint
+	}
+	u.Host = net.JoinHostPort("127.0.0.1", u.Port())
+	return u.String()
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/sagebrush-ml/sagebrush/internal/server"
+)
+
+type serveCmd struct {
+	homeFlags
+	Listen       string `env:"SAGEBRUSH_LISTEN" placeholder:"ADDR" help:"Address to listen on; 127.0.0.1:8080 by default, port 0 for any free one."`
+	Region       string `env:"SAGEBRUSH_REGION" placeholder:"REGION" help:"Region, taken at the first start; us-east-1 by default."`
+	Account      string `env:"SAGEBRUSH_ACCOUNT" placeholder:"N" help:"Account, 12 digits, taken at the first start; 123456789012 by default."`
+	TLSCert      string `name:"tls-cert" env:"SAGEBRUSH_TLS_CERT" placeholder:"FILE" help:"Serve HTTPS with this certificate (PEM). Clients trust it by AWS_CA_BUNDLE."`
+	TLSKey       string `name:"tls-key" env:"SAGEBRUSH_TLS_KEY" placeholder:"FILE" help:"The certificate's key (PEM)."`
+	MetricsToken string `env:"SAGEBRUSH_METRICS_TOKEN" placeholder:"TOKEN" help:"Let other machines read /metrics with this bearer token."`
+	LogLevel     string `env:"SAGEBRUSH_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"Least level that is logged to standard error: ${enum}."`
+	LogJSON      bool   `name:"log-json" env:"SAGEBRUSH_LOG_JSON" help:"Log in JSON."`
+	JSON         bool   `name:"json" env:"SAGEBRUSH_JSON" help:"Say where the server is in one line of JSON on standard output."`
+}
+
+// Help is the text below the usage.
+func (serveCmd) Help() string {
+	return `The server keeps everything in its home: records, objects, credentials, logs. The first start makes the home and a root access key in it, readable by you alone. It answers on this machine only, unless --listen says otherwise.
+
+Examples:
+
+  sagebrush serve
+  sagebrush serve --home ./state --listen 127.0.0.1:9000
+  sagebrush serve --tls-cert cert.pem --tls-key key.pem --listen 0.0.0.0:8443
+
+Then, in another shell:
+
+  eval "$(sagebrush env)"
+  aws sagemaker list-training-jobs
+
+Each flag can be a variable (SAGEBRUSH_LISTEN) or a line of HOME/sagebrush.yaml (listen: 127.0.0.1:9000). The command line wins, then the environment, then the file.
+
+Ctrl-C stops the server, not the work: jobs and endpoints run on, and the next server of the same home takes them over.`
+}
+
+// Run serves until SIGINT or SIGTERM; a second one does not wait.
+func (c *serveCmd) Run() error {
+	home, err := c.dir()
+	if err != nil {
+		return err
+	}
+	if err := checkAccount(c.Account); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	before, err := server.LoadCredentials(home)
+	first := errors.Is(err, fs.ErrNotExist)
+	if !first && err == nil {
+		warnKept(before, c.Account, c.Region)
+	}
+	s, err := server.New(ctx, server.Options{
+		Home: home, Listen: c.Listen, Account: c.Account, Region: c.Region,
+		TLSCert: c.TLSCert, TLSKey: c.TLSKey, MetricsToken: c.MetricsToken,
+		Log: newLog(os.Stderr, c.LogLevel, c.LogJSON),
+	})
+	if err != nil {
+		return explainStart(err, home, c.Listen)
+	}
+	creds, err := server.LoadCredentials(home)
+	if err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-s.Ready():
+	}
+	if c.JSON {
+		err = json.NewEncoder(os.Stdout).Encode(announced{Endpoint: reachable(s.URL()), Home: home, PID: os.Getpid(),
+			Account: creds.Account, Region: creds.Region, FirstStart: first})
+	} else {
+		_, err = io.WriteString(os.Stdout, announce(s.URL(), home, creds, first))
+	}
+	if err != nil { // nobody reads; that is no reason not to serve
+		slog.Debug("announcement not written", "err", err)
+	}
+	return <-ended
+}
+
+// announced is the announcement as JSON.
+type announced struct {
+	Endpoint   string `json:"endpoint"`
+	Home       string `json:"home"`
+	PID        int    `json:"pid"`
+	Account    string `json:"account"`
+	Region     string `json:"region"`
+	FirstStart bool   `json:"firstStart"`
+}
+
+// announce tells a person where the server is and how to use it. It never
+// shows the secret key.
+func announce(url, home string, creds server.Credentials, first bool) string {
+	var b strings.Builder
+	at := homeOption(home)
+	fmt.Fprintf(&b, "Sagebrush %s is running.\n\n", version())
+	fmt.Fprintf(&b, "  endpoint  %s\n", reachable(url))
+	fmt.Fprintf(&b, "  home      %s\n", home)
+	fmt.Fprintf(&b, "  account   %s, region %s\n\n", creds.Account, creds.Region)
+	if first {
+		b.WriteString("This is its first start: it made the home, and a root access key in it that only you can read.\n\n")
+	}
+	b.WriteString("Point AWS clients at it, in another shell:\n\n")
+	fmt.Fprintf(&b, "  eval \"$(sagebrush env%s)\"\n  aws sagemaker list-training-jobs\n\n", at)
+	b.WriteString("Or run one command against it:\n\n")
+	fmt.Fprintf(&b, "  sagebrush run%s -- python train.py\n\n", at)
+	b.WriteString("Ctrl-C stops the server. Jobs and endpoints run on, and the next start takes them over.\n")
+	return b.String()
+}
+
+// warnKept tells that what the first start laid down stays.
+func warnKept(creds server.Credentials, account, region string) {
+	for _, w := range []struct{ flag, asked, kept string }{{"account", account, creds.Account}, {"region", region, creds.Region}} {
+		if w.asked != "" && w.asked != w.kept {
+			fmt.Fprintf(os.Stderr, "sagebrush: this home has the %s %s since its first start; --%s %s is not used\n", w.flag, w.kept, w.flag, w.asked)
+		}
+	}
+}
+
+func checkAccount(account string) error {
+	if account != "" && (len(account) != 12 || strings.Trim(account, "0123456789") != "") {
+		return fmt.Errorf("--account %s: an account has 12 digits", account)
+	}
+	return nil
+}
+
+// explainStart adds to a failed start what to do about it.
+func explainStart(err error, home, listen string) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		if listen == "" {
+			listen = defaultListen
+		}
+		return fmt.Errorf("%s is taken by another program: choose another address, as in `sagebrush serve%s --listen 127.0.0.1:0` (%w)",
+			listen, homeOption(home), err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: choose a home that you may write to, by --home or SAGEBRUSH_HOME", err)
+	}
+	return err
+}
+
+func newLog(w io.Writer, level string, inJSON bool) *slog.Logger {
+	var least slog.Level
+	if err := least.UnmarshalText([]byte(level)); err != nil {
+		least = slog.LevelInfo
+	}
+	o := &slog.HandlerOptions{Level: least}
+	if inJSON {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}

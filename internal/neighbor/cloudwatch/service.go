@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cloudwatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/sagebrush-ml/sagebrush/internal/fault"
+	"github.com/sagebrush-ml/sagebrush/internal/op"
+	wcw "github.com/sagebrush-ml/sagebrush/internal/wire/cloudwatch"
+)
+
+// Options of a Service. Path is required.
+type Options struct {
+	Path string           // of the SQLite file; made when missing
+	Log  *slog.Logger     // nil: slog.Default
+	Now  func() time.Time // nil: time.Now
+}
+
+// Service keeps metrics. It is safe for concurrent use.
+type Service struct {
+	file *file
+	log  *slog.Logger
+	now  func() time.Time
+
+	// mu guards what is gathered and not yet written.
+	mu       sync.Mutex
+	known    map[string]*series
+	gathered map[cell]*stats
+	key      []byte // scratch
+
+	// flushing holds one token: who has it writes what was gathered, and owns
+	// the ids of series.
+	flushing chan struct{}
+}
+
+// New opens the file. It starts nothing; Close it at the end.
+func New(o Options) (*Service, error) {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	f, err := openFile(context.Background(), o.Path)
+	if err != nil {
+		return nil, fmt.Errorf("open metric file %q: %w", o.Path, err)
+	}
+	s := &Service{file: f, log: o.Log, now: o.Now, known: map[string]*series{}, gathered: map[cell]*stats{}, flushing: make(chan struct{}, 1)}
+	s.flushing <- struct{}{}
+	return s, nil
+}
+
+// Install binds the operations to t.
+func (s *Service) Install(t *op.Table) {
+	op.Handle(t, wcw.PutMetricData, s.putMetricData)
+	op.Handle(t, wcw.ListMetrics, s.listMetrics)
+	op.Handle(t, wcw.GetMetricStatistics, s.getMetricStatistics)
+	op.Handle(t, wcw.GetMetricData, s.getMetricData)
+}
+
+const (
+	flushEvery = 500 * time.Millisecond
+	ageEvery   = 10 * time.Minute
+)
+
+// Run writes what was gathered twice a second, and lets old samples age, until
+// ctx ends. It answers nil then: what fails is logged and tried again.
+func (s *Service) Run(ctx context.Context) error {
+	flush, age := time.NewTicker(flushEvery), time.NewTicker(ageEvery)
+	defer flush.Stop()
+	defer age.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-flush.C:
+			err = s.Flush(ctx)
+		case <-age.C:
+			err = s.Age(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log.Error("metric upkeep failed", "err", err)
+		}
+	}
+}
+
+// Close writes what was gathered and closes the file; calls after it fail. It
+// may be called again.
+func (s *Service) Close() error {
+	err := s.Flush(context.Background())
+	if errors.Is(err, errClosed) {
+		err = nil
+	}
+	return errors.Join(err, s.file.close())
+}
+
+// The service's own faults; all are 400.
+
+func invalid(format string, args ...any) error {
+	return fault.New("InvalidParameterValue", http.StatusBadRequest, format, args...)
+}
+
+func combined(format string, args ...any) error {
+	return fault.New("InvalidParameterCombination", http.StatusBadRequest, format, args...)
+}
+
+// missing has the code that clients see; the model calls the exception
+// MissingRequiredParameterException.
+func missing(format string, args ...any) error {
+	return fault.New("MissingParameter", http.StatusBadRequest, format, args...)
+}
+
+func validation(format string, args ...any) error {
+	return fault.New("ValidationError", http.StatusBadRequest, format, args...)
+}
+
+func errToken() error {
+	return fault.New("InvalidNextToken", http.StatusBadRequest, "The service cannot parse the NextToken value in the request.")
+}

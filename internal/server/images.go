@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"strings"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo/builtin"
+	"github.com/sagebrush-ml/sagebrush/internal/runtime"
+)
+
+// images knows the images of the built-in algorithms: their entry point is our
+// own binary.
+type images struct{ self string }
+
+var _ runtime.Images = images{}
+
+// Image implements runtime.Images. What is not found says what is known.
+func (i images) Image(_ context.Context, uri string) (runtime.Image, error) {
+	ref, err := builtin.Resolve(uri)
+	if err != nil {
+		return runtime.Image{}, fmt.Errorf("%w: %w", runtime.ErrNoImage, err)
+	}
+	if ref.Algorithm == "" {
+		if name, ok := builtin.Known(uri); ok {
+			return runtime.Image{}, fmt.Errorf("%w: the built-in algorithm %s is not built in Sagebrush yet; built are %s",
+				runtime.ErrNoImage, name, strings.Join(builtin.Names(), ", "))
+		}
+		return runtime.Image{}, fmt.Errorf("%w: Sagebrush runs the built-in algorithms (%s); other images are not supported yet",
+			runtime.ErrNoImage, strings.Join(builtin.Names(), ", "))
+	}
+	a, ok := builtin.Lookup(ref.Algorithm)
+	if !ok {
+		return runtime.Image{}, fmt.Errorf("%w: %s", runtime.ErrNoImage, ref.Algorithm)
+	}
+	img := runtime.Image{URI: uri, Resolved: resolved(uri),
+		Train: []string{i.self, "algo", "train", ref.Algorithm},
+		Serve: []string{i.self, "algo", "serve", ref.Algorithm},
+	}
+	for _, m := range a.Spec().Metrics {
+		img.Metrics = append(img.Metrics, runtime.ImageMetric{Name: m.Name, Regex: m.Regex})
+	}
+	return img, nil
+}
+
+// resolved is the digest form of a built-in image's URI. There is no image to
+// take a digest of, so it is one of the name, and always the same.
+func resolved(uri string) string {
+	repo := uri
+	if i := strings.LastIndexByte(uri, ':'); i > strings.LastIndexByte(uri, '/') {
+		repo = uri[:i]
+	}
+	return fmt.Sprintf("%s@sha256:%x", repo, sha256.Sum256([]byte(uri)))
+}
