@@ -141,12 +141,11 @@ func checkServer(ctx context.Context, home, listen string) []check {
 	if err == nil {
 		running.OK, running.Detail = true, fmt.Sprintf("%s, pid %d", f.client.URL(), f.pid)
 	} else {
-		running.Fix = "sagebrush serve" + homeOption(home)
-		switch {
-		case errors.Is(err, errNoHome):
-			running.Detail = "never started in " + home
-		default:
-			running.Detail = "does not run: " + err.Error()
+		running.Detail = err.Error()
+		if errors.Is(err, errNoHome) || errors.Is(err, errNotRunning) {
+			running.Fix = "sagebrush serve" + homeOption(home)
+		} else {
+			running.Fix = "mend what it says, then ask again"
 		}
 	}
 	if listen == "" {

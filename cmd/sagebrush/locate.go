@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,8 +22,8 @@ import (
 const defaultListen = "127.0.0.1:8080"
 
 var (
-	errNoHome     = errors.New("no home")
-	errNotRunning = errors.New("no server")
+	errNoHome     = errors.New("no server was ever started there")
+	errNotRunning = errors.New("no server runs")
 )
 
 // found is a home's server that has answered.
@@ -68,6 +69,9 @@ func locate(ctx context.Context, home string) (found, error) {
 		return f, fmt.Errorf("%w: that of another home answers at %s", errNotRunning, f.client.URL())
 	case refused != nil: // it knows the key, whatever else ails it
 		return f, nil
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return f, fmt.Errorf("the certificate of the server at %s is not trusted here: name the file of its authority in AWS_CA_BUNDLE (%w)", f.client.URL(), err)
 	}
 	return f, fmt.Errorf("%w: %w", errNotRunning, err)
 }

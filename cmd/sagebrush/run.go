@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httputil"
 	"net/url"
 	"os"
 	"os/exec"
@@ -164,22 +166,26 @@ func fromTerminal(s os.Signal) bool {
 // server finds the home's server or starts one here. release stops what was
 // started.
 func (c *runCmd) server(ctx context.Context, home string) (target http.Handler, f found, release func(), err error) {
-	f, err = locate(ctx, home)
-	if err == nil {
-		return nil, f, func() {}, nil
-	}
-	if !errors.Is(err, errNoHome) && !errors.Is(err, errNotRunning) {
-		return nil, f, nil, err
+	if _, err := os.Stat(home); err == nil {
+		if f, release, err = useServer(home, func() (found, error) { return locate(ctx, home) }); err == nil {
+			return nil, f, release, nil
+		}
+		if !errors.Is(err, errNoHome) && !errors.Is(err, errNotRunning) {
+			return nil, f, nil, err
+		}
 	}
 	s, f, stop, ended, startErr := startInside(ctx, home, c.Listen)
 	if startErr != nil {
 		// Another one may have been faster.
-		ready, cancel := context.WithTimeout(ctx, 2*time.Second)
-		defer cancel()
-		if f, err := awaitServer(ready, home, nil); err == nil {
-			return nil, f, func() {}, nil
+		f, release, err := useServer(home, func() (found, error) {
+			ready, cancel := context.WithTimeout(ctx, 2*time.Second)
+			defer cancel()
+			return awaitServer(ready, home, nil)
+		})
+		if err != nil {
+			return nil, f, nil, startErr
 		}
-		return nil, f, nil, startErr
+		return nil, f, release, nil
 	}
 	go func() {
 		select {
@@ -189,6 +195,7 @@ func (c *runCmd) server(ctx context.Context, home string) (target http.Handler, 
 		}
 	}()
 	return s.Handler(), f, func() {
+		awaitUsers(home)
 		left := inService(f)
 		if err := stop(); err != nil {
 			fmt.Fprintln(os.Stderr, "sagebrush: stop the server:", err)
@@ -231,9 +238,8 @@ func (c *runCmd) environ(ctx context.Context, f found, target http.Handler) (env
 	if err := ca.CABundle(bundle); err != nil {
 		return nil, nil, err
 	}
-	o := proxy.Options{CA: ca, Target: target}
 	if target == nil {
-		if o.TargetURL, err = url.Parse(f.client.URL()); err != nil {
+		if target, err = forwardTo(f.client.URL()); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -244,12 +250,39 @@ func (c *runCmd) environ(ctx context.Context, f found, target http.Handler) (env
 	environ = proxy.Env(environ, ln.Addr().String(), bundle)
 	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan error, 1)
-	go func() { done <- proxy.New(o).Serve(serving, ln) }()
+	go func() { done <- proxy.New(proxy.Options{CA: ca, Target: target}).Serve(serving, ln) }()
 	return environ, func() {
 		cancel()
 		if err := <-done; err != nil {
 			fmt.Fprintln(os.Stderr, "sagebrush:", err)
 		}
+	}, nil
+}
+
+// forwardTo hands the proxy's requests to a server in another process, whose
+// certificate may be one that AWS_CA_BUNDLE alone vouches for. The host stays
+// as it was signed.
+func forwardTo(endpoint string) (http.Handler, error) {
+	to, err := url.Parse(endpoint)
+	if err != nil {
+		return nil, err
+	}
+	t := client.Direct()
+	t.DisableCompression = true // answers pass as they are
+	return &httputil.ReverseProxy{
+		Transport: t,
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(to)
+			r.Out.URL.RawQuery = r.In.URL.RawQuery // which a ReverseProxy cleans, against the signature
+			r.Out.Host = r.In.Host
+		},
+		FlushInterval: -1, // answers may be event streams
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			fmt.Fprintf(w, `{"__type":"ServiceUnavailable","message":%q}`, "The Sagebrush server at "+endpoint+" does not answer: "+err.Error())
+		},
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
 	}, nil
 }
 

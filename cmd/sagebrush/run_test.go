@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -126,5 +127,62 @@ func TestRunForwardsSignals(t *testing.T) {
 	_ = cmd.Wait() // the code is what is asked for
 	if code := cmd.ProcessState.ExitCode(); code != 3 {
 		t.Errorf("exit code %d, want the child's 3", code)
+	}
+}
+
+func TestRunsShareAServer(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := t.TempDir()
+	type running struct {
+		*exec.Cmd
+		in     io.WriteCloser
+		out    *bufio.Scanner
+		errors *bufio.Scanner
+	}
+	begin := func(script string) running {
+		t.Helper()
+		r := running{Cmd: exec.Command(binary, "run", "--home", home, "--listen", "127.0.0.1:0", "--", "sh", "-c", "echo ready; read line; "+script, self)}
+		r.Env = environment(t, "SAGEBRUSH_TEST_CHILD=1")
+		var err error
+		if r.in, err = r.StdinPipe(); err != nil {
+			t.Fatal(err)
+		}
+		out, err := r.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		stderr, err := r.StderrPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.out, r.errors = bufio.NewScanner(out), bufio.NewScanner(stderr)
+		if err := r.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = r.Process.Kill() }) // has ended, if all went well
+		if !r.out.Scan() || r.out.Text() != "ready" {
+			t.Fatalf("it says %q", r.out.Text())
+		}
+		return r
+	}
+	first := begin("exit 4") // has the server
+	second := begin(`exec "$0"`)
+	first.in.Close()
+	if !first.errors.Scan() || !strings.Contains(first.errors.Text(), "still uses this server") {
+		t.Errorf("the first says %q", first.errors.Text())
+	}
+	second.in.Close()
+	if !second.out.Scan() || !strings.Contains(second.out.Text(), ":assumed-role/") {
+		t.Errorf("the second says %q", second.out.Text())
+	}
+	if err := second.Wait(); err != nil {
+		t.Errorf("the second: %v", err)
+	}
+	_ = first.Wait() // the code is what is asked for
+	if code := first.ProcessState.ExitCode(); code != 4 {
+		t.Errorf("the first ended with %d", code)
 	}
 }

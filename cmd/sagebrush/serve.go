@@ -122,6 +122,9 @@ func announce(url, home string, creds server.Credentials, first bool) string {
 		b.WriteString("This is its first start: it made the home, and a root access key in it that only you can read.\n\n")
 	}
 	b.WriteString("Point AWS clients at it, in another shell:\n\n")
+	if strings.HasPrefix(url, "https:") {
+		b.WriteString("  export AWS_CA_BUNDLE=FILE    # unless the system trusts the certificate's authority\n")
+	}
 	fmt.Fprintf(&b, "  eval \"$(sagebrush env%s)\"\n  aws sagemaker list-training-jobs\n\n", at)
 	b.WriteString("Or run one command against it:\n\n")
 	fmt.Fprintf(&b, "  sagebrush run%s -- python train.py\n\n", at)

@@ -187,7 +187,7 @@ func (g *Gateway) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 	if stream, ok := g.Table.StreamHandler(c.op); ok {
 		in, err := c.op.DecodeREST(r, c.labels, nil)
 		if err != nil {
-			return restFault(err)
+			return validationError(err)
 		}
 		return stream(ctx, in, bytes.NewReader(body), w)
 	}
@@ -201,10 +201,12 @@ func (g *Gateway) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 	case protocolJSON:
 		in, err = c.op.DecodeJSON(body)
 	case protocolQuery:
-		in, err = c.op.DecodeQuery(form)
+		if in, err = c.op.DecodeQuery(form); err != nil {
+			err = validationError(err)
+		}
 	case protocolREST:
 		if in, err = c.op.DecodeREST(r, c.labels, body); err != nil {
-			err = restFault(err)
+			err = validationError(err)
 		}
 	}
 	if err != nil {
@@ -238,9 +240,10 @@ func (g *Gateway) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 	return nil
 }
 
-// restFault renames the refusals of the model's checks: the data plane says
-// ValidationError where the control plane says ValidationException.
-func restFault(err error) error {
+// validationError renames the refusals of the model's checks: the data plane
+// and the query services say ValidationError where JSON services say
+// ValidationException.
+func validationError(err error) error {
 	if f := fault.Of(err); f != nil && f.Code == "ValidationException" {
 		f.Code = "ValidationError"
 	}
@@ -276,6 +279,7 @@ func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, c call, err err
 				kind = "Receiver"
 			}
 			w.Header().Set("X-Amzn-Query-Error", f.Code+";"+kind)
+			f = c.shaped(f)
 		}
 		text = wire.EncodeFaultJSON(f)
 	}

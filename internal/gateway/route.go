@@ -183,3 +183,19 @@ func formOf(r *http.Request, body []byte) (url.Values, error) {
 	}
 	return form, nil
 }
+
+// shaped is a fault of a service that also speaks query, for a JSON client: the
+// body names the shape, the header above the code that query clients know.
+func (t target) shaped(f *fault.Fault) *fault.Fault {
+	if t.op == nil {
+		return f
+	}
+	for name, e := range t.op.Service.Schema().Errors {
+		if e.Code == f.Code {
+			g := *f
+			g.Code = name
+			return &g
+		}
+	}
+	return f
+}

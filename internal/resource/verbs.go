@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
 	"github.com/sagebrush-ml/sagebrush/internal/op"
@@ -19,6 +20,10 @@ import (
 func Create[I, O, D, P any](t *op.Table, o wire.Op[I, O], s *Store[D, P], check ...func(context.Context, *I, *Record[D, P]) error) {
 	nameOf := text[I](s.Family.Noun + "Name")
 	op.Handle(t, o, func(ctx context.Context, in *I) (*O, error) {
+		tags := TagsOf(in)
+		if err := checkTags(tags); err != nil {
+			return nil, err
+		}
 		k := s.Key(ctx, nameOf(in))
 		if _, err := s.DB.Get(ctx, k); err == nil {
 			return nil, s.worded(k, ErrExists)
@@ -32,7 +37,7 @@ func Create[I, O, D, P any](t *op.Table, o wire.Op[I, O], s *Store[D, P], check 
 				return nil, err
 			}
 		}
-		if err := s.Insert(ctx, &r, TagsOf(in)); err != nil {
+		if err := s.Insert(ctx, &r, tags); err != nil {
 			return nil, err
 		}
 		out := new(O)
@@ -125,3 +130,21 @@ func TagsOf(in any) []Tag {
 	}
 	return tags
 }
+
+// checkTags refuses what AddTags refuses too; their number is in the model.
+func checkTags(tags []Tag) error {
+	seen := map[string]bool{}
+	for _, t := range tags {
+		switch {
+		case ReservedTag(t.Key):
+			return fault.Validation("aws: prefixed tag key names are not allowed for external use.")
+		case seen[t.Key]:
+			return fault.Validation("Duplicate tag keys found: %s", t.Key)
+		}
+		seen[t.Key] = true
+	}
+	return nil
+}
+
+// ReservedTag tells whether a key is one that only the service itself may set.
+func ReservedTag(key string) bool { return strings.HasPrefix(strings.ToLower(key), "aws:") }

@@ -180,17 +180,16 @@ func treeOf(s *Shape, v reflect.Value) any {
 	return nil
 }
 
-// present tells whether a field of a message goes onto the wire. A required
-// list or map is written even when empty; an empty string is absent unless the
-// model requires it.
+// present tells whether a field of a message goes onto the wire. What the model
+// requires is written even when empty: Python clients index it unasked.
 func present(m *Member, v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.Pointer:
 		return !v.IsNil()
 	case reflect.Slice, reflect.Map:
-		return m.Required && m.Shape.Type != "blob" || !v.IsNil() && v.Len() > 0 || !v.IsNil() && m.Shape.Type != "blob"
+		return m.Required || !v.IsNil()
 	case reflect.String:
-		return v.Len() > 0
+		return m.Required || v.Len() > 0
 	case reflect.Struct:
 		return !v.Interface().(Time).IsZero()
 	}

@@ -95,9 +95,6 @@ func check(ctx context.Context, r resource.Reader, operation, text string) (stri
 	return row.ARN, nil
 }
 
-// reserved tells whether a key is one that only the service itself may set.
-func reserved(key string) bool { return strings.HasPrefix(strings.ToLower(key), "aws:") }
-
 // addTags is API_AddTags: it adds tags or gives them new values, all or none,
 // and answers those that it was given.
 func (s *Service) addTags(ctx context.Context, in *sm.AddTagsInput) (*sm.AddTagsOutput, error) {
@@ -105,7 +102,7 @@ func (s *Service) addTags(ctx context.Context, in *sm.AddTagsInput) (*sm.AddTags
 	seen := map[string]bool{}
 	for i, t := range in.Tags {
 		switch {
-		case reserved(t.Key):
+		case resource.ReservedTag(t.Key):
 			return nil, fault.Validation("aws: prefixed tag key names are not allowed for external use.")
 		case seen[t.Key]:
 			return nil, fault.Validation("Duplicate tag keys found: %s", t.Key)
@@ -125,7 +122,7 @@ func (s *Service) addTags(ctx context.Context, in *sm.AddTagsInput) (*sm.AddTags
 		if err != nil {
 			return fmt.Errorf("read tags of %q: %w", at, err)
 		}
-		if n := slices.DeleteFunc(all, func(t resource.Tag) bool { return reserved(t.Key) }); len(n) > maxTags {
+		if n := slices.DeleteFunc(all, func(t resource.Tag) bool { return resource.ReservedTag(t.Key) }); len(n) > maxTags {
 			return fault.Validation("The number of tags on the resource would be %d, which exceeds the limit of %d.", len(n), maxTags)
 		}
 		return nil
@@ -138,7 +135,7 @@ func (s *Service) addTags(ctx context.Context, in *sm.AddTagsInput) (*sm.AddTags
 
 // deleteTags is API_DeleteTags; a key that is not there is no error.
 func (s *Service) deleteTags(ctx context.Context, in *sm.DeleteTagsInput) (*sm.DeleteTagsOutput, error) {
-	if slices.ContainsFunc(in.TagKeys, reserved) {
+	if slices.ContainsFunc(in.TagKeys, resource.ReservedTag) {
 		return nil, fault.Validation("aws: prefixed tag key names are not allowed for external use.")
 	}
 	err := s.db.Write(ctx, func(tx resource.Tx) error {

@@ -3,9 +3,44 @@
 
 package iam
 
+// Values of AttachmentType.
+const (
+	AttachmentTypeUser  = "user"
+	AttachmentTypeGroup = "group"
+	AttachmentTypeRole  = "role"
+)
+
 // Values of PermissionsBoundaryAttachmentType.
 const (
 	PermissionsBoundaryAttachmentTypePermissionsBoundaryPolicy = "PermissionsBoundaryPolicy"
+)
+
+// Values of PolicyEvaluationDecisionType.
+const (
+	PolicyEvaluationDecisionTypeAllowed      = "allowed"
+	PolicyEvaluationDecisionTypeExplicitDeny = "explicitDeny"
+	PolicyEvaluationDecisionTypeImplicitDeny = "implicitDeny"
+)
+
+// Values of PolicyIdentifierPolicyType.
+const (
+	PolicyIdentifierPolicyTypeInline             = "inline"
+	PolicyIdentifierPolicyTypeAwsManaged         = "aws-managed"
+	PolicyIdentifierPolicyTypeUserManaged        = "user-managed"
+	PolicyIdentifierPolicyTypePermissionBoundary = "permission-boundary"
+	PolicyIdentifierPolicyTypeScp                = "scp"
+	PolicyIdentifierPolicyTypeRcp                = "rcp"
+)
+
+// Values of PolicySourceType.
+const (
+	PolicySourceTypeUser        = "user"
+	PolicySourceTypeGroup       = "group"
+	PolicySourceTypeRole        = "role"
+	PolicySourceTypeAwsManaged  = "aws-managed"
+	PolicySourceTypeUserManaged = "user-managed"
+	PolicySourceTypeResource    = "resource"
+	PolicySourceTypeNone        = "none"
 )
 
 // Values of PolicyUsageType.

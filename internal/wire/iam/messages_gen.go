@@ -306,6 +306,30 @@ type PutRolePolicyInput struct {
 type PutRolePolicyOutput struct {
 }
 
+// SimulatePrincipalPolicyInput is the model's SimulatePrincipalPolicyRequest.
+type SimulatePrincipalPolicyInput struct {
+	PolicySourceArn                    string             `json:"PolicySourceArn,omitempty"`
+	PolicyInputList                    []string           `json:"PolicyInputList,omitempty"`
+	PermissionsBoundaryPolicyInputList []string           `json:"PermissionsBoundaryPolicyInputList,omitempty"`
+	PolicyExclusionList                []PolicyIdentifier `json:"PolicyExclusionList,omitempty"`
+	ActionNames                        []string           `json:"ActionNames,omitempty"`
+	ResourceArns                       []string           `json:"ResourceArns,omitempty"`
+	ResourcePolicy                     string             `json:"ResourcePolicy,omitempty"`
+	ResourceOwner                      string             `json:"ResourceOwner,omitempty"`
+	CallerArn                          string             `json:"CallerArn,omitempty"`
+	ContextEntries                     []ContextEntry     `json:"ContextEntries,omitempty"`
+	ResourceHandlingOption             string             `json:"ResourceHandlingOption,omitempty"`
+	MaxItems                           *int64             `json:"MaxItems,omitempty"`
+	Marker                             string             `json:"Marker,omitempty"`
+}
+
+// SimulatePrincipalPolicyOutput is the model's SimulatePolicyResponse.
+type SimulatePrincipalPolicyOutput struct {
+	EvaluationResults []EvaluationResult `json:"EvaluationResults,omitempty"`
+	IsTruncated       *bool              `json:"IsTruncated,omitempty"`
+	Marker            string             `json:"Marker,omitempty"`
+}
+
 // TagRoleInput is the model's TagRoleRequest.
 type TagRoleInput struct {
 	RoleName string `json:"RoleName,omitempty"`
@@ -387,6 +411,43 @@ type AttachedPolicy struct {
 	PolicyArn  string `json:"PolicyArn,omitempty"`
 }
 
+// ContextEntry is a structure of the model.
+type ContextEntry struct {
+	ContextKeyName   string   `json:"ContextKeyName,omitempty"`
+	ContextKeyValues []string `json:"ContextKeyValues,omitempty"`
+	ContextKeyType   string   `json:"ContextKeyType,omitempty"`
+}
+
+// EvaluationResult is a structure of the model.
+type EvaluationResult struct {
+	EvalActionName                    string                             `json:"EvalActionName,omitempty"`
+	EvalResourceName                  string                             `json:"EvalResourceName,omitempty"`
+	EvalDecision                      string                             `json:"EvalDecision,omitempty"`
+	MatchedStatements                 []Statement                        `json:"MatchedStatements,omitempty"`
+	MissingContextValues              []string                           `json:"MissingContextValues,omitempty"`
+	OrganizationsDecisionDetail       *OrganizationsDecisionDetail       `json:"OrganizationsDecisionDetail,omitempty"`
+	PermissionsBoundaryDecisionDetail *PermissionsBoundaryDecisionDetail `json:"PermissionsBoundaryDecisionDetail,omitempty"`
+	EvalDecisionDetails               map[string]string                  `json:"EvalDecisionDetails,omitempty"`
+	ResourceSpecificResults           []ResourceSpecificResult           `json:"ResourceSpecificResults,omitempty"`
+}
+
+// InlinePolicyIdentifierType is a structure of the model.
+type InlinePolicyIdentifierType struct {
+	PolicyName     string `json:"PolicyName,omitempty"`
+	AttachmentType string `json:"AttachmentType,omitempty"`
+	AttachmentName string `json:"AttachmentName,omitempty"`
+}
+
+// OrganizationsDecisionDetail is a structure of the model.
+type OrganizationsDecisionDetail struct {
+	AllowedByOrganizations *bool `json:"AllowedByOrganizations,omitempty"`
+}
+
+// PermissionsBoundaryDecisionDetail is a structure of the model.
+type PermissionsBoundaryDecisionDetail struct {
+	AllowedByPermissionsBoundary *bool `json:"AllowedByPermissionsBoundary,omitempty"`
+}
+
 // Policy is a structure of the model.
 type Policy struct {
 	PolicyName                    string    `json:"PolicyName,omitempty"`
@@ -403,12 +464,35 @@ type Policy struct {
 	Tags                          []Tag     `json:"Tags,omitempty"`
 }
 
+// PolicyIdentifier is a structure of the model.
+type PolicyIdentifier struct {
+	PolicyType             string                      `json:"PolicyType,omitempty"`
+	PolicyArn              string                      `json:"PolicyArn,omitempty"`
+	InlinePolicyIdentifier *InlinePolicyIdentifierType `json:"InlinePolicyIdentifier,omitempty"`
+}
+
 // PolicyVersion is a structure of the model.
 type PolicyVersion struct {
 	Document         string    `json:"Document,omitempty"`
 	VersionId        string    `json:"VersionId,omitempty"`
 	IsDefaultVersion *bool     `json:"IsDefaultVersion,omitempty"`
 	CreateDate       wire.Time `json:"CreateDate,omitzero"`
+}
+
+// Position is a structure of the model.
+type Position struct {
+	Line   *int64 `json:"Line,omitempty"`
+	Column *int64 `json:"Column,omitempty"`
+}
+
+// ResourceSpecificResult is a structure of the model.
+type ResourceSpecificResult struct {
+	EvalResourceName                  string                             `json:"EvalResourceName,omitempty"`
+	EvalResourceDecision              string                             `json:"EvalResourceDecision,omitempty"`
+	MatchedStatements                 []Statement                        `json:"MatchedStatements,omitempty"`
+	MissingContextValues              []string                           `json:"MissingContextValues,omitempty"`
+	EvalDecisionDetails               map[string]string                  `json:"EvalDecisionDetails,omitempty"`
+	PermissionsBoundaryDecisionDetail *PermissionsBoundaryDecisionDetail `json:"PermissionsBoundaryDecisionDetail,omitempty"`
 }
 
 // Role is a structure of the model.
@@ -437,6 +521,14 @@ type RoleLastUsed struct {
 type SourceRoleTemplate struct {
 	TemplateArn          string `json:"TemplateArn,omitempty"`
 	TemplateMinorVersion *int64 `json:"TemplateMinorVersion,omitempty"`
+}
+
+// Statement is a structure of the model.
+type Statement struct {
+	SourcePolicyId   string    `json:"SourcePolicyId,omitempty"`
+	SourcePolicyType string    `json:"SourcePolicyType,omitempty"`
+	StartPosition    *Position `json:"StartPosition,omitempty"`
+	EndPosition      *Position `json:"EndPosition,omitempty"`
 }
 
 // Tag is a structure of the model.

@@ -36,6 +36,7 @@ var (
 	ListRoles                = wire.NewOp[ListRolesInput, ListRolesOutput](Service, "ListRoles")
 	ListUsers                = wire.NewOp[ListUsersInput, ListUsersOutput](Service, "ListUsers")
 	PutRolePolicy            = wire.NewOp[PutRolePolicyInput, PutRolePolicyOutput](Service, "PutRolePolicy")
+	SimulatePrincipalPolicy  = wire.NewOp[SimulatePrincipalPolicyInput, SimulatePrincipalPolicyOutput](Service, "SimulatePrincipalPolicy")
 	TagRole                  = wire.NewOp[TagRoleInput, TagRoleOutput](Service, "TagRole")
 	UntagRole                = wire.NewOp[UntagRoleInput, UntagRoleOutput](Service, "UntagRole")
 	UpdateAccessKey          = wire.NewOp[UpdateAccessKeyInput, UpdateAccessKeyOutput](Service, "UpdateAccessKey")
