@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package xgboost
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo"
+)
+
+// watched is a data set whose metrics are shown each round.
+type watched struct {
+	name    string // train, validation
+	m       *algo.Matrix
+	margins []float32
+	preds   []float32
+}
+
+// booster is a training run.
+type booster struct {
+	*config
+	o       *objective
+	shown   []metric
+	workers int
+	sets    []*watched // train first
+	grow    *grower
+	model   *Model
+	print   func(format string, args ...any)
+}
+
+// boost learns from train, and shows the metrics on it and on valid, which may
+// be nil, through print. It is the whole of training but for reading data.
+func boost(ctx context.Context, c *config, train, valid *algo.Matrix, threads int, print func(string, ...any)) (*Model, error) {
+	o, err := newObjective(c)
+	if err != nil {
+		return nil, err
+	}
+	if c.threads > 0 {
+		threads = min(threads, c.threads)
+	}
+	t := &booster{config: c, o: o, workers: max(threads, 1), print: print}
+	if t.shown, err = metricsOf(c, o); err != nil {
+		return nil, err
+	}
+	if c.watch != "" && valid != nil && c.patience > 0 && !slices.ContainsFunc(t.shown, func(m metric) bool { return m.name == c.watch }) {
+		return nil, algo.ClientErrorf("Metric '%s' cannot be watched for early stopping", c.watch)
+	}
+	if err := t.start(train, valid); err != nil {
+		return nil, err
+	}
+	return t.run(ctx)
+}
+
+// metricsOf gives the metrics to show: the objective's own when none is named,
+// and those that the container computes behind those of XGBoost.
+func metricsOf(c *config, o *objective) ([]metric, error) {
+	names := c.metrics
+	if len(names) == 0 {
+		names = []string{o.metric}
+	}
+	var own, custom []metric
+	for _, name := range names {
+		name = strings.TrimSpace(name)
+		m, err := newMetric(name, o)
+		if err != nil {
+			return nil, err
+		}
+		if m.custom {
+			custom = append(custom, m)
+		} else {
+			own = append(own, m)
+		}
+	}
+	return append(own, custom...), nil
+}
+
+// start checks the data, bins it and sets the intercept.
+func (t *booster) start(train, valid *algo.Matrix) error {
+	features := train.Cols
+	for _, set := range []*watched{{name: "train", m: train}, {name: "validation", m: valid}} {
+		if set.m == nil {
+			continue
+		}
+		if set.m.Rows == 0 {
+			return algo.ClientErrorf("No data in %s channel", set.name)
+		}
+		if err := t.o.check(set.m); err != nil {
+			return fmt.Errorf("%s channel: %w", set.name, err)
+		}
+		features = max(features, set.m.Cols)
+		t.sets = append(t.sets, set)
+	}
+	if valid != nil && !valid.Sparse() && !train.Sparse() && valid.Cols != train.Cols {
+		return algo.ClientErrorf("Feature shape mismatch, expected: %d, got %d: the validation channel", train.Cols, valid.Cols)
+	}
+	if uint64(train.Rows) > math.MaxUint32 {
+		return algo.ClientErrorf("the train channel has %d rows; at most %d can be learned from", train.Rows, uint32(math.MaxUint32))
+	}
+	b, err := newBinned(train, t.maxBin, t.workers)
+	if err != nil {
+		return fmt.Errorf("train channel: %w", err)
+	}
+	t.grow = newGrower(b, t.regular, t.workers, uint64(t.seed))
+	t.grow.eta /= float64(t.parallelTrees)
+
+	base := make([]float32, 0, t.o.classes)
+	if t.baseScore != nil {
+		for range t.o.classes {
+			base = append(base, *t.baseScore)
+		}
+	} else {
+		base = t.o.estimate(train, t.workers)
+	}
+	t.model = &Model{
+		objective: t.o.name, group: t.o.group, params: t.o.params,
+		width: t.o.classes, features: features, base: base, parallel: t.parallelTrees,
+		bounds: []int{0}, attributes: map[string]string{},
+	}
+	for _, set := range t.sets {
+		set.margins = make([]float32, 0, set.m.Rows*t.o.classes)
+		for range set.m.Rows {
+			for _, b := range base {
+				set.margins = append(set.margins, marginOf(t.o.name, b))
+			}
+		}
+		set.preds = make([]float32, len(set.margins))
+		t.transform(set)
+	}
+	return nil
+}
+
+// run boosts round after round.
+func (t *booster) run(ctx context.Context) (*Model, error) {
+	pairs := make([][]gradPair, t.o.classes)
+	for k := range pairs {
+		pairs[k] = make([]gradPair, t.sets[0].m.Rows)
+	}
+	stop := newStopper(t)
+	for round := range t.rounds {
+		if err := ctx.Err(); err != nil {
+			if !t.keepOnStop || round == 0 {
+				return nil, err
+			}
+			break
+		}
+		t.o.pairs(t.sets[0].m, t.sets[0].margins, t.sets[0].preds, pairs, t.workers)
+		for k := range pairs {
+			for range t.parallelTrees {
+				if err := t.addTree(pairs[k], k); err != nil {
+					return nil, err
+				}
+			}
+		}
+		t.model.bounds = append(t.model.bounds, len(t.model.trees))
+		if stop.after(round, t.show(round)) {
+			break
+		}
+	}
+	if stop != nil && stop.best >= 0 {
+		// The container keeps the rounds up to the best one.
+		m := t.model
+		m.bounds = m.bounds[:stop.best+2]
+		n := m.bounds[stop.best+1]
+		m.trees, m.class = m.trees[:n], m.class[:n]
+		m.attributes["best_iteration"] = strconv.Itoa(stop.best)
+		m.attributes["best_score"] = strconv.FormatFloat(stop.score, 'g', -1, 64)
+	}
+	if err := t.model.prepare(); err != nil {
+		return nil, fmt.Errorf("ready the model: %w", err)
+	}
+	return t.model, nil
+}
+
+// addTree grows a tree for class k and adds its leaves to the margins.
+func (t *booster) addTree(pairs []gradPair, k int) error {
+	grown, err := t.grow.grow(pairs, uint64(len(t.model.trees)))
+	if err != nil {
+		return err
+	}
+	width := t.o.classes
+	t.grow.addLeaves(grown, t.sets[0].margins, width, k)
+	t.model.trees = append(t.model.trees, grown.tree)
+	t.model.class = append(t.model.class, int32(k))
+	if len(t.sets) > 1 {
+		nodes, err := grown.flatten(nil, t.model.features)
+		if err != nil {
+			return fmt.Errorf("flatten a grown tree: %w", err)
+		}
+		f := forest{nodes: nodes, roots: []int32{0}, class: []int32{int32(k)}, width: width}
+		for _, n := range nodes {
+			if n.left >= 0 {
+				f.touched = max(f.touched, int(n.feature&^missingLeftBit)+1)
+			}
+		}
+		return f.add(context.Background(), t.sets[1].m, t.sets[1].margins, t.workers)
+	}
+	return nil
+}
+
+// addLeaves adds to margins, rows×width, at column k the leaf of every row.
+func (g *grower) addLeaves(t *grown, margins []float32, width, k int) {
+	each(g.threads, len(t.leaves), func(_, i int) {
+		leaf := t.leaves[i]
+		v := t.value[leaf.id]
+		for _, r := range g.rows[leaf.lo:leaf.hi] {
+			margins[int(r)*width+k] += v
+		}
+	})
+	if g.out == nil {
+		return
+	}
+	spans(g.threads, g.b.rows, func(_, _, lo, hi int) {
+		for r := lo; r < hi; r++ {
+			if !g.out[r] {
+				continue
+			}
+			at := int32(0)
+			for t.left[at] >= 0 {
+				bin, ok := g.b.bin(uint32(r), int(t.feature[at]))
+				if ok && bin <= t.bin[at] || !ok && t.missingLeft[at] {
+					at = t.left[at]
+				} else {
+					at = t.right[at]
+				}
+			}
+			margins[r*width+k] += t.value[at]
+		}
+	})
+}
+
+// transform brings the predictions of a set up to its margins. Loss and
+// metrics of softmax look at probabilities, although it predicts a class.
+func (t *booster) transform(set *watched) {
+	how, width := transformOf(t.o.name), t.o.classes
+	if how == toClass {
+		how = toProbabilities
+	}
+	spans(t.workers, set.m.Rows, func(_, _, lo, hi int) {
+		part := set.preds[lo*width : hi*width]
+		copy(part, set.margins[lo*width:hi*width])
+		how.apply(part, width)
+	})
+}
+
+// show prints the metrics of a round as XGBoost's EvaluationMonitor does and
+// gives those of the last data set.
+func (t *booster) show(round int) []float64 {
+	var line strings.Builder
+	fmt.Fprintf(&line, "[%d]", round)
+	var values []float64
+	for _, set := range t.sets {
+		t.transform(set)
+		s := &seen{m: set.m, margins: set.margins, preds: set.preds, width: t.o.classes, threads: t.workers}
+		values = values[:0]
+		for _, m := range t.shown {
+			v := m.eval(s)
+			values = append(values, v)
+			fmt.Fprintf(&line, "\t%s-%s:%s", set.name, m.name, pythonFloat(v))
+		}
+	}
+	t.print("%s", line.String())
+	return values
+}
+
+// pythonFloat writes v as Python's format(v, ".5f").
+func pythonFloat(v float64) string {
+	switch {
+	case math.IsNaN(v):
+		return "nan"
+	case math.IsInf(v, 1):
+		return "inf"
+	case math.IsInf(v, -1):
+		return "-inf"
+	}
+	return strconv.FormatFloat(v, 'f', 5, 64)
+}
+
+// stopper is early stopping on the validation data.
+type stopper struct {
+	metric   int
+	maximize bool
+	patience int
+	best     int // round, -1 for none yet
+	score    float64
+}
+
+// newStopper gives nil where nothing is to be watched.
+func newStopper(t *booster) *stopper {
+	if t.patience == 0 || len(t.sets) < 2 {
+		return nil
+	}
+	s := &stopper{metric: len(t.shown) - 1, patience: t.patience, best: -1}
+	for i, m := range t.shown {
+		if m.name == t.watch {
+			s.metric = i
+		}
+	}
+	s.maximize = t.shown[s.metric].maximize
+	return s
+}
+
+// after takes the values of a round and tells whether to stop.
+func (s *stopper) after(round int, values []float64) bool {
+	if s == nil {
+		return false
+	}
+	v := values[s.metric]
+	if s.best < 0 || s.maximize && v > s.score || !s.maximize && v < s.score {
+		s.best, s.score = round, v
+	}
+	return round-s.best >= s.patience
+}

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package xgboost
+
+import (
+	"context"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo"
+)
+
+// configOf reads hyperparameters the way that Train does.
+func configOf(raw map[string]string) (*config, error) {
+	p, err := algo.ParseParams(New().Spec(), raw)
+	if err != nil {
+		return nil, err
+	}
+	return configFrom(p)
+}
+
+func TestHyperparametersAreRefused(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		raw  map[string]string
+		want string
+	}{
+		{"dart is not built", map[string]string{"booster": "dart"}, "booster: dart is not built yet in Sagebrush"},
+		{"exact is not built", map[string]string{"tree_method": "exact"}, "tree_method: exact is not built yet"},
+		{"a GPU is not there", map[string]string{"tree_method": "gpu_hist"}, "tree_method: gpu_hist is not built yet"},
+		{"update is not built", map[string]string{"process_type": "update"}, "process_type: update is not built yet"},
+		{"monotone constraints are not built", map[string]string{"monotone_constraints": "(1,0)"}, "monotone_constraints: (1,0) is not"},
+		{"interaction constraints are not built", map[string]string{"interaction_constraints": "[[1,2]]"}, "is not built yet"},
+		{"cross validation is not built", map[string]string{"_kfold": "3"}, "_kfold: 3 is not built yet"},
+		{"refresh is not built", map[string]string{"updater": "refresh"}, "updater: refresh is not built yet"},
+		{"an unknown updater", map[string]string{"updater": "mow"}, `"mow" is not a tree updater`},
+		{"multi without num_class", map[string]string{"objective": "multi:softmax"}, "Require input for parameter 'num_class'"},
+		{"num_class without multi", map[string]string{"num_class": "3"}, "Do not need to setup parameter 'num_class'"},
+		{"eta above 1", map[string]string{"eta": "1.5"}, "eta"},
+		{"subsample 0", map[string]string{"subsample": "0"}, "subsample"},
+		{"one bin", map[string]string{"max_bin": "1"}, "max_bin"},
+		{"no rounds", map[string]string{"num_round": "0"}, "num_round"},
+		{"an unknown name", map[string]string{"depth": "3"}, "depth"},
+		{"logistic from intercept 1", map[string]string{"objective": "binary:logistic", "base_score": "1"}, "base_score 1 is not possible"},
+		{"poisson from intercept 0", map[string]string{"objective": "count:poisson", "base_score": "0"}, "base_score 0 is not possible"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			raw := map[string]string{"num_round": "1"}
+			for k, v := range c.raw {
+				raw[k] = v
+			}
+			_, err := configOf(raw)
+			if !algo.IsClientError(err) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error is %v, want a client error with %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestObjectivesAndMetricsAreRefused(t *testing.T) {
+	m := mixed(20, 3, "binary:logistic")
+	for _, c := range []struct{ objective, metric, want string }{
+		{"rank:pairwise", "", "objective: rank:pairwise is not built yet"},
+		{"survival:cox", "", "objective: survival:cox is not built yet"},
+		{"reg:absoluteerror", "", "objective: reg:absoluteerror is not built yet"},
+		{"binary:logistic", "ndcg", "eval_metric: ndcg is not built yet"},
+		{"binary:logistic", "auc@3", "customized threshold"},
+		{"binary:logistic", "error@x", "expects float input"},
+		{"binary:logistic", "beauty", "Metric 'beauty' is not supported"},
+		{"binary:logistic", "merror", "multi-class"},
+		{"reg:squarederror", "auc", "Metric 'auc' can only be applied for classification and ranking problems."},
+		{"reg:squarederror", "f1", "cannot be applied"},
+	} {
+		config := plainConfig(c.objective, 1)
+		if c.metric != "" {
+			config.metrics = []string{c.metric}
+		}
+		_, err := boost(t.Context(), config, m, nil, 1, silent)
+		if !algo.IsClientError(err) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s %s: error is %v, want a client error with %q", c.objective, c.metric, err, c.want)
+		}
+	}
+}
+
+func TestDataIsRefused(t *testing.T) {
+	inf := float32(math.Inf(1))
+	nan := float32(math.NaN())
+	for _, c := range []struct {
+		name, objective       string
+		label, weight, values []float32
+		want                  string
+	}{
+		{"a label above 1", "binary:logistic", []float32{0, 2}, nil, nil, "label must be in [0,1]"},
+		{"a class beyond the last", "multi:softprob", []float32{0, 3}, nil, nil, "[0, num_class)"},
+		{"half a class", "multi:softprob", []float32{0, 0.5}, nil, nil, "discrete"},
+		{"a negative count", "count:poisson", []float32{0, -1}, nil, nil, "non-negative"},
+		{"no amount", "reg:gamma", []float32{1, 0}, nil, nil, "positive"},
+		{"no label", "reg:squarederror", []float32{1, nan}, nil, nil, "Label contains NaN"},
+		{"an infinite label", "reg:squarederror", []float32{1, inf}, nil, nil, "Label contains NaN"},
+		{"a negative weight", "reg:squarederror", []float32{1, 2}, []float32{1, -1}, nil, "Weights must be positive"},
+		{"an infinite value", "reg:squarederror", []float32{1, 2}, nil, []float32{1, inf}, "infinite value in feature 0"},
+		{"labels of another number", "reg:squarederror", []float32{1}, nil, nil, "labels"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			config := plainConfig(c.objective, 1)
+			if strings.HasPrefix(c.objective, "multi:") {
+				config.classes = 3
+			}
+			if c.values == nil {
+				c.values = []float32{1, 2}
+			}
+			m := &algo.Matrix{Rows: 2, Cols: 1, Values: c.values, Label: c.label, Weight: c.weight}
+			_, err := boost(t.Context(), config, m, nil, 1, silent)
+			if !algo.IsClientError(err) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error is %v, want a client error with %q", err, c.want)
+			}
+		})
+	}
+}
+
+// Labels of one kind drive the intercept to infinity; the model must stay sane.
+func TestLabelsOfOneKind(t *testing.T) {
+	for objective, label := range map[string]float32{"binary:logistic": 0, "count:poisson": 0, "reg:squarederror": 3} {
+		m := &algo.Matrix{Rows: 3, Cols: 1, Values: []float32{1, 2, 3}, Label: []float32{label, label, label}}
+		model, err := boost(t.Context(), plainConfig(objective, 3), m, nil, 1, silent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := model.Predict(t.Context(), m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(p.Values, []float32{label, label, label}) {
+			t.Errorf("%s: predictions are %v, want %v", objective, p.Values, label)
+		}
+	}
+}
+
+// The regexes see events, in which a tab is #011.
+func TestMetricRegexesFindTheLine(t *testing.T) {
+	var line string
+	m := mixed(300, 4, "binary:logistic")
+	c := plainConfig("binary:logistic", 1)
+	c.metrics = []string{"accuracy", "error@0.7", "auc", "logloss", "f1"}
+	if _, err := boost(t.Context(), c, m, m, 1, func(_ string, args ...any) { line = args[0].(string) }); err != nil {
+		t.Fatal(err)
+	}
+	want := regexp.MustCompile(`^\[0\]\ttrain-error@0\.7:[\d.]+\ttrain-auc:[\d.]+\ttrain-logloss:[\d.]+\ttrain-accuracy:[\d.]+\ttrain-f1:[\d.]+` +
+		`\tvalidation-error@0\.7:[\d.]+\tvalidation-auc:[\d.]+\tvalidation-logloss:[\d.]+\tvalidation-accuracy:[\d.]+\tvalidation-f1:[\d.]+$`)
+	if !want.MatchString(line) {
+		t.Fatalf("line is %q", line)
+	}
+	event := strings.ReplaceAll(line, "\t", "#011")
+	found := 0
+	for _, metric := range New().Spec().Metrics {
+		match := regexp.MustCompile(metric.Regex).FindStringSubmatch(event)
+		if match == nil {
+			continue
+		}
+		found++
+		channel, name, _ := strings.Cut(metric.Name, ":")
+		if !strings.Contains(line, "\t"+channel+"-"+name+":"+match[1]) {
+			t.Errorf("%s found %q in %q", metric.Name, match[1], event)
+		}
+	}
+	if found != 8 {
+		t.Errorf("%d regexes match, want those of 4 metrics on 2 channels", found)
+	}
+}
+
+func TestEarlyStoppingKeepsTheBestRound(t *testing.T) {
+	train, valid := mixed(400, 6, "binary:logistic"), mixed(300, 6, "binary:logistic")
+	for _, watch := range []string{"", "logloss"} {
+		c := plainConfig("binary:logistic", 200)
+		c.eta, c.patience, c.metrics, c.watch = 1, 4, []string{"logloss", "auc"}, watch
+		var lines []string
+		model, err := boost(t.Context(), c, train, valid, 1, func(_ string, args ...any) { lines = append(lines, args[0].(string)) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		best, ok := model.BestIteration()
+		if !ok || len(lines) != best+1+4 || model.NumRounds() != best+1 {
+			t.Fatalf("best round %d, %d lines, %d rounds kept", best, len(lines), model.NumRounds())
+		}
+		key, sign := "validation-auc:", 1
+		if watch == "logloss" {
+			key, sign = "validation-logloss:", -1
+		}
+		for i, line := range lines {
+			if shown(line, key)*float64(sign) > shown(lines[best], key)*float64(sign) {
+				t.Errorf("round %d is better than round %d: %s", i, best, line)
+			}
+		}
+	}
+}
+
+// shown is the number behind key in a line.
+func shown(line, key string) float64 {
+	_, rest, _ := strings.Cut(line, key)
+	rest, _, _ = strings.Cut(rest, "\t")
+	v, err := strconv.ParseFloat(rest, 64)
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func TestStopping(t *testing.T) {
+	m := mixed(200, 4, "binary:logistic")
+	for _, keep := range []bool{true, false} {
+		ctx, cancel := context.WithCancel(t.Context())
+		c := plainConfig("binary:logistic", 100)
+		c.keepOnStop = keep
+		rounds := 0
+		model, err := boost(ctx, c, m, nil, 1, func(string, ...any) {
+			if rounds++; rounds == 3 {
+				cancel()
+			}
+		})
+		cancel()
+		switch {
+		case keep && (err != nil || model.NumRounds() != 3):
+			t.Errorf("kept: %v", err)
+		case !keep && (err != context.Canceled || model != nil):
+			t.Errorf("not kept: error is %v", err)
+		}
+	}
+}

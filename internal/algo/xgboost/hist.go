@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package xgboost
+
+import "math"
+
+// histogram holds, for each bin of all features, the sum over the rows of a
+// node that lie in it.
+type histogram []sums
+
+// scratch is what one worker needs to fill histograms.
+type scratch struct {
+	packed []int64 // sums of packed pairs, zero between calls
+	pairs  [strip]int64
+	local  histogram
+}
+
+// strip is how many rows are worked through feature group by feature group, so
+// that their bins stay in the first-level cache.
+const strip = 512
+
+func newScratch(b *binned) *scratch {
+	n := len(b.cuts)
+	if b.words != nil {
+		n = b.stride * 8 * (missingByte + 1)
+	}
+	return &scratch{packed: make([]int64, n), local: make(histogram, len(b.cuts))}
+}
+
+// fill adds the pairs of rows to h. groups says which groups of eight features
+// are wanted; the sums of other features may stay out.
+func (b *binned) fill(h histogram, rows []uint32, q *quantized, groups []int, s *scratch) {
+	// Clearing and emptying packed costs as much as some updates for each bin.
+	few := min(len(rows), packRows)*max(b.width(), 1) < 2*len(b.cuts)
+	switch {
+	case q.packed == nil || few:
+		b.fillWide(h, rows, q, groups)
+	case b.words != nil:
+		for len(rows) > 0 {
+			n := min(len(rows), packRows)
+			b.addWords(rows[:n], q.packed, groups, s)
+			b.emptyWords(h, groups, s)
+			rows = rows[n:]
+		}
+	case b.shorts != nil:
+		for len(rows) > 0 {
+			n := min(len(rows), packRows)
+			b.addShorts(rows[:n], q.packed, groups, s)
+			b.emptyFlat(h, s)
+			rows = rows[n:]
+		}
+	default:
+		for len(rows) > 0 {
+			n := min(len(rows), packRows)
+			packed := s.packed
+			for _, r := range rows[:n] {
+				pair := q.packed[r]
+				for _, bin := range b.index[b.start[r]:b.start[r+1]] {
+					packed[bin] += pair
+				}
+			}
+			b.emptyFlat(h, s)
+			rows = rows[n:]
+		}
+	}
+}
+
+// width is the number of values per row, on average.
+func (b *binned) width() int {
+	if b.index != nil {
+		return len(b.index) / max(b.rows, 1)
+	}
+	return b.cols
+}
+
+// addWords is the hot loop of training: one load fetches the bins of eight
+// features, and each is one addition.
+func (b *binned) addWords(rows []uint32, packed []int64, groups []int, s *scratch) {
+	const size = missingByte + 1
+	for len(rows) > 0 {
+		n := min(len(rows), strip)
+		part := rows[:n]
+		pairs := s.pairs[:n]
+		for i, r := range part {
+			pairs[i] = packed[r]
+		}
+		for _, group := range groups {
+			h := (*[8 * size]int64)(s.packed[group*8*size:])
+			for i, r := range part {
+				w := b.words[int(r)*b.stride+group]
+				pair := pairs[i]
+				h[w&0xff] += pair
+				h[w>>8&0xff+1*size] += pair
+				h[w>>16&0xff+2*size] += pair
+				h[w>>24&0xff+3*size] += pair
+				h[w>>32&0xff+4*size] += pair
+				h[w>>40&0xff+5*size] += pair
+				h[w>>48&0xff+6*size] += pair
+				h[w>>56+7*size] += pair
+			}
+		}
+		rows = rows[n:]
+	}
+}
+
+// emptyWords moves what addWords gathered into h.
+func (b *binned) emptyWords(h histogram, groups []int, s *scratch) {
+	const size = missingByte + 1
+	for _, group := range groups {
+		for f := group * 8; f < min(group*8+8, b.cols); f++ {
+			from := s.packed[f*size : (f+1)*size]
+			to := h[b.ptr[f]:b.ptr[f+1]]
+			for i := range to {
+				v := from[i]
+				to[i].g += v >> 32
+				to[i].h += v & math.MaxUint32
+			}
+		}
+		clear(s.packed[group*8*size : (group+1)*8*size])
+	}
+}
+
+func (b *binned) addShorts(rows []uint32, packed []int64, groups []int, s *scratch) {
+	for _, r := range rows {
+		pair := packed[r]
+		row := b.shorts[int(r)*b.cols : (int(r)+1)*b.cols]
+		for _, group := range groups {
+			for f := group * 8; f < min(group*8+8, b.cols); f++ {
+				if v := row[f]; v != missingShort {
+					s.packed[b.ptr[f]+uint32(v)] += pair
+				}
+			}
+		}
+	}
+}
+
+// emptyFlat moves the sums of numbered-through bins into h.
+func (b *binned) emptyFlat(h histogram, s *scratch) {
+	for i, v := range s.packed {
+		if v != 0 {
+			h[i].g += v >> 32
+			h[i].h += v & math.MaxUint32
+			s.packed[i] = 0
+		}
+	}
+}
+
+// fillWide adds pair by pair, without packing.
+func (b *binned) fillWide(h histogram, rows []uint32, q *quantized, groups []int) {
+	for _, r := range rows {
+		pair := q.of(r)
+		if b.index != nil {
+			for _, bin := range b.index[b.start[r]:b.start[r+1]] {
+				h[bin] = h[bin].plus(pair)
+			}
+			continue
+		}
+		for _, group := range groups {
+			for f := group * 8; f < min(group*8+8, b.cols); f++ {
+				if bin, ok := b.bin(r, f); ok {
+					at := b.ptr[f] + uint32(bin)
+					h[at] = h[at].plus(pair)
+				}
+			}
+		}
+	}
+}
+
+// add adds o to h.
+func (h histogram) add(o histogram) {
+	o = o[:len(h)]
+	for i := range h {
+		h[i] = h[i].plus(o[i])
+	}
+}
+
+// subtract takes o from h.
+func (h histogram) subtract(o histogram) {
+	o = o[:len(h)]
+	for i := range h {
+		h[i] = h[i].minus(o[i])
+	}
+}

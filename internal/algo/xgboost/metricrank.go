@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package xgboost
+
+import "math"
+
+// descending gives the rows in the order of falling predictions.
+func descending(preds []float32) []uint32 {
+	const bits, buckets = 11, 1 << 11
+	from, to := make([]uint64, len(preds)), make([]uint64, len(preds))
+	for i, p := range preds {
+		from[i] = uint64(^sortKey(p))<<32 | uint64(i)
+	}
+	for pass := range 3 {
+		shift := uint(32 + pass*bits)
+		var at [buckets + 1]uint32
+		for _, v := range from {
+			at[v>>shift&(buckets-1)+1]++
+		}
+		for b := range buckets {
+			at[b+1] += at[b]
+		}
+		for _, v := range from {
+			b := v >> shift & (buckets - 1)
+			to[at[b]] = v
+			at[b]++
+		}
+		from, to = to, from
+	}
+	order := make([]uint32, len(preds))
+	for i, v := range from {
+		order[i] = uint32(v)
+	}
+	return order
+}
+
+// steps walks down the predictions and calls f once for each different one
+// with the weight of negatives and positives that lie at or above it, before
+// and after. It gives the totals.
+func steps(s *seen, f func(fp0, fp, tp0, tp float64)) (negative, positive float64) {
+	order := descending(s.preds)
+	var fp0, tp0, fp, tp float64
+	for i, r := range order {
+		if i > 0 && s.preds[r] != s.preds[order[i-1]] {
+			f(fp0, fp, tp0, tp)
+			fp0, tp0 = fp, tp
+		}
+		y, w := float64(s.m.Label[r]), s.weight(int(r))
+		fp += (1 - y) * w
+		tp += y * w
+	}
+	f(fp0, fp, tp0, tp)
+	return fp, tp
+}
+
+// auc is the area under the curve of true against false positives; 0.5 when
+// one of the classes is absent, as in SageMaker's container.
+func auc(s *seen) float64 {
+	var area float64
+	negative, positive := steps(s, func(fp0, fp, tp0, tp float64) { area += (fp - fp0) * (tp + tp0) / 2 })
+	if negative <= 0 || positive <= 0 {
+		return 0.5
+	}
+	return area / (negative * positive)
+}
+
+// aucPR is the area under the curve of precision against recall, NaN when one
+// of the classes is absent.
+//
+// Source: Davis and Goadrich, "The Relationship Between Precision-Recall and
+// ROC Curves", ICML 2006: between two points false positives grow linearly
+// with true ones; the integral of that is taken in closed form.
+func aucPR(s *seen) float64 {
+	type step struct{ fp0, fp, tp0, tp float64 }
+	var all []step
+	negative, positive := steps(s, func(fp0, fp, tp0, tp float64) { all = append(all, step{fp0, fp, tp0, tp}) })
+	if negative <= 0 || positive <= 0 {
+		return math.NaN()
+	}
+	var area float64
+	for _, s := range all {
+		from, to := s.tp0/positive, s.tp/positive
+		if s.tp == s.tp0 {
+			continue
+		}
+		slope := (s.fp - s.fp0) / (s.tp - s.tp0)
+		a, b := 1+slope, (s.fp0-slope*s.tp0)/positive
+		if b == 0 {
+			area += (to - from) / a
+		} else {
+			area += (to - from - b/a*(math.Log(a*to+b)-math.Log(a*from+b))) / a
+		}
+	}
+	return area
+}

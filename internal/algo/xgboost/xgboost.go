@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package xgboost is gradient-boosted trees after XGBoost: training by
+// histograms, prediction, and the model format of XGBoost itself, so that its
+// models are served here and ours by it.
+//
+// Source: Chen and Guestrin, "XGBoost: A Scalable Tree Boosting System", KDD
+// 2016. The behaviour followed is that of XGBoost 3.2 in SageMaker's container.
+package xgboost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/data"
+)
+
+// Algorithm is SageMaker's XGBoost in algorithm mode.
+type Algorithm struct{}
+
+var _ algo.Algorithm = Algorithm{}
+
+// New gives the algorithm.
+func New() algo.Algorithm { return Algorithm{} }
+
+// Train learns from the channel train and shows the metrics on it and on
+// validation each round. The same seed gives the same model, byte for byte,
+// with any number of threads. When ctx is cancelled it gives the model so far
+// if save_model_on_termination is true, and ctx's error otherwise.
+func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
+	in.Print("Running XGBoost Sagemaker in algorithm mode")
+	c, err := configFrom(in.Params)
+	if err != nil {
+		return nil, err
+	}
+	if len(in.Hosts) > 1 {
+		return nil, algo.ClientErrorf("training on %d instances is not built yet in Sagebrush; use one", len(in.Hosts))
+	}
+	train, err := data.Load(in.Channels["train"], data.Options{Weights: c.csvWeights, Threads: in.Threads})
+	if err != nil {
+		return nil, err
+	}
+	var valid *algo.Matrix
+	if ch := in.Channels["validation"]; ch != nil {
+		// Weights are a column of the training data alone, as in the container.
+		if valid, err = data.Load(ch, data.Options{Threads: in.Threads}); err != nil {
+			return nil, err
+		}
+	}
+	in.Print("Determined 0 GPU(s) available on the instance.")
+	in.Print("Single node training.")
+	in.Print("Train matrix has %d rows and %d columns", train.Rows, train.Cols)
+	if valid != nil {
+		in.Print("Validation matrix has %d rows", valid.Rows)
+	}
+	m, err := boost(ctx, c, train, valid, in.Threads, in.Print)
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// Load reads the model in the folder artifacts: the first file, by name, that
+// is one. Names that begin with a dot are passed over.
+func (Algorithm) Load(artifacts fs.FS) (algo.Model, error) {
+	entries, err := fs.ReadDir(artifacts, ".")
+	if err != nil {
+		return nil, fmt.Errorf("list the model folder: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if !e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
+			names = append(names, e.Name())
+		}
+	}
+	var failed []error
+	for _, name := range names {
+		b, err := fs.ReadFile(artifacts, name)
+		if err != nil {
+			return nil, fmt.Errorf("read the model: %w", err)
+		}
+		m, err := ReadModel(b)
+		if err == nil {
+			return m, nil
+		}
+		failed = append(failed, fmt.Errorf("%s: %w", name, err))
+	}
+	if len(failed) == 0 {
+		return nil, algo.ClientErrorf("the model folder holds no model file")
+	}
+	return nil, errors.Join(failed...)
+}
