@@ -27,7 +27,7 @@ var floors = []struct {
 	{"internal/telemetry", 3}, {"internal/op", 4}, {"internal/reconcile", 4}, {"internal/optml", 4}, {"internal/proxy", 4},
 	{"internal/auth", 2}, {"internal/wire", 3}, {"internal/object", 3}, {"internal/runtime", 3},
 	{"internal/algo/builtin", 2}, {"internal/algo/", 2},
-	{"internal/fault", 1}, {"internal/arn", 1}, {"internal/algo", 1}, {"internal/instance", 1}, {"model", 1},
+	{"internal/fault", 1}, {"internal/arn", 1}, {"internal/algo", 1}, {"internal/instance", 1}, {"internal/sqlfile", 1}, {"model", 1},
 }
 
 func floorOf(pkg string) int {

@@ -5,6 +5,7 @@ package cloudwatch
 import (
 	"context"
 	"fmt"
+	"github.com/sagebrush-ml/sagebrush/internal/sqlfile"
 	"time"
 )
 
@@ -26,7 +27,7 @@ func (s *Service) Age(ctx context.Context) error {
 	}
 	now := s.now()
 	var ids []int64
-	err := s.file.read(ctx, func(q querier) error {
+	err := s.file.Read(ctx, func(q sqlfile.Querier) error {
 		rows, err := q.QueryContext(ctx, "SELECT id FROM series")
 		if err != nil {
 			return err
@@ -48,7 +49,7 @@ func (s *Service) Age(ctx context.Context) error {
 	bound := now.Add(-keepSeconds).Truncate(time.Minute).Unix()
 	for _, id := range ids {
 		for more := true; more; {
-			err := s.file.write(ctx, func(w writer) (err error) {
+			err := s.file.Write(ctx, func(w sqlfile.Writer) (err error) {
 				more, err = roll(ctx, w, id, bound)
 				return err
 			})
@@ -61,8 +62,8 @@ func (s *Service) Age(ctx context.Context) error {
 }
 
 // roll merges the oldest seconds of a series, whole minutes of them.
-func roll(ctx context.Context, w writer, id, bound int64) (bool, error) {
-	rows, err := w.query("SELECT ts, data FROM sample WHERE series = ? AND res = 1 AND ts < ? ORDER BY ts LIMIT ?", id, bound, ageRows)
+func roll(ctx context.Context, w sqlfile.Writer, id, bound int64) (bool, error) {
+	rows, err := w.Query("SELECT ts, data FROM sample WHERE series = ? AND res = 1 AND ts < ? ORDER BY ts LIMIT ?", id, bound, ageRows)
 	if err != nil {
 		return false, err
 	}
@@ -96,7 +97,7 @@ func roll(ctx context.Context, w writer, id, bound int64) (bool, error) {
 			return false, err
 		}
 	}
-	_, err = w.exec("DELETE FROM sample WHERE series = ? AND res = 1 AND ts <= ?", id, last)
+	_, err = w.Exec("DELETE FROM sample WHERE series = ? AND res = 1 AND ts <= ?", id, last)
 	return n == ageRows, err
 }
 
@@ -112,11 +113,11 @@ func (s *Service) forget(ctx context.Context, bound int64) error {
 	}
 	defer func() { s.flushing <- struct{}{} }()
 	var gone bool
-	err := s.file.write(ctx, func(w writer) error {
-		if _, err := w.exec("DELETE FROM sample WHERE ts < ? AND res = 60 AND series IN (SELECT id FROM series)", bound); err != nil {
+	err := s.file.Write(ctx, func(w sqlfile.Writer) error {
+		if _, err := w.Exec("DELETE FROM sample WHERE ts < ? AND res = 60 AND series IN (SELECT id FROM series)", bound); err != nil {
 			return err
 		}
-		res, err := w.exec("DELETE FROM series WHERE last < ? AND NOT EXISTS (SELECT 1 FROM sample WHERE series = series.id)", bound)
+		res, err := w.Exec("DELETE FROM series WHERE last < ? AND NOT EXISTS (SELECT 1 FROM sample WHERE series = series.id)", bound)
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sagebrush-ml/sagebrush/internal/sqlfile"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
 	wcw "github.com/sagebrush-ml/sagebrush/internal/wire/cloudwatch"
 )
@@ -46,7 +47,7 @@ func (s *Service) getMetricData(ctx context.Context, in *wcw.GetMetricDataInput)
 		return nil, err
 	}
 	out := &wcw.GetMetricDataOutput{MetricDataResults: []wcw.MetricDataResult{}, Messages: []wcw.MessageData{}}
-	err = s.file.read(ctx, func(q querier) error {
+	err = s.file.Read(ctx, func(q sqlfile.Querier) error {
 		begin, left := skip, limit
 		for i := range in.MetricDataQueries {
 			mq := &in.MetricDataQueries[i]
@@ -111,7 +112,7 @@ func checkQueries(in *wcw.GetMetricDataInput) error {
 
 // result is one query's answer, whole. The data of all units count together
 // unless the query names one.
-func (s *Service) result(ctx context.Context, q querier, in *wcw.GetMetricDataInput, mq *wcw.MetricDataQuery) (wcw.MetricDataResult, error) {
+func (s *Service) result(ctx context.Context, q sqlfile.Querier, in *wcw.GetMetricDataInput, mq *wcw.MetricDataQuery) (wcw.MetricDataResult, error) {
 	m := mq.MetricStat
 	r := wcw.MetricDataResult{Id: mq.Id, Label: mq.Label, StatusCode: "Complete", Timestamps: []wire.Time{}, Values: []float64{}}
 	if r.Label == "" {

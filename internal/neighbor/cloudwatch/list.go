@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/auth"
+	"github.com/sagebrush-ml/sagebrush/internal/sqlfile"
 	wcw "github.com/sagebrush-ml/sagebrush/internal/wire/cloudwatch"
 )
 
@@ -51,7 +52,7 @@ func (s *Service) listMetrics(ctx context.Context, in *wcw.ListMetricsInput) (*w
 		text, args = text+" AND name = ?", append(args, in.MetricName)
 	}
 	out := &wcw.ListMetricsOutput{Metrics: []wcw.Metric{}}
-	err := s.file.read(ctx, func(q querier) error {
+	err := s.file.Read(ctx, func(q sqlfile.Querier) error {
 		rows, err := q.QueryContext(ctx, text+" ORDER BY namespace, name, dims", args...)
 		if err != nil {
 			return fmt.Errorf("list metrics: %w", err)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/auth"
+	"github.com/sagebrush-ml/sagebrush/internal/sqlfile"
 	"github.com/sagebrush-ml/sagebrush/internal/telemetry"
 	wcw "github.com/sagebrush-ml/sagebrush/internal/wire/cloudwatch"
 )
@@ -140,7 +141,7 @@ func (s *Service) Flush(ctx context.Context) error {
 	s.gathered = make(map[cell]*stats, len(batch))
 	s.mu.Unlock()
 
-	err := s.file.write(ctx, func(w writer) error {
+	err := s.file.Write(ctx, func(w sqlfile.Writer) error {
 		for c, st := range batch {
 			if st.count == 0 {
 				continue
@@ -167,7 +168,7 @@ func (s *Service) Flush(ctx context.Context) error {
 }
 
 // store adds st to the sample of the second, and makes its series.
-func store(ctx context.Context, w writer, c cell, st *stats) error {
+func store(ctx context.Context, w sqlfile.Writer, c cell, st *stats) error {
 	if c.id == 0 {
 		err := w.QueryRowContext(ctx, `INSERT INTO series (account, region, namespace, name, dims, unit, last) VALUES (?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT DO UPDATE SET last = max(last, excluded.last) RETURNING id, last`,
@@ -177,7 +178,7 @@ func store(ctx context.Context, w writer, c cell, st *stats) error {
 		}
 	} else if c.ts >= c.last+60 { // to the minute is enough for those who ask
 		c.series.last = c.ts
-		if _, err := w.exec("UPDATE series SET last = max(last, ?) WHERE id = ?", c.ts, c.id); err != nil {
+		if _, err := w.Exec("UPDATE series SET last = max(last, ?) WHERE id = ?", c.ts, c.id); err != nil {
 			return err
 		}
 	}
@@ -185,8 +186,8 @@ func store(ctx context.Context, w writer, c cell, st *stats) error {
 }
 
 // mix adds st to a stored sample, or makes that.
-func mix(ctx context.Context, w writer, id, res, ts int64, st *stats) error {
-	res1, err := w.exec("INSERT INTO sample (series, res, ts, data) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", id, res, ts, st.encode())
+func mix(ctx context.Context, w sqlfile.Writer, id, res, ts int64, st *stats) error {
+	res1, err := w.Exec("INSERT INTO sample (series, res, ts, data) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", id, res, ts, st.encode())
 	if err != nil {
 		return err
 	}
@@ -202,7 +203,7 @@ func mix(ctx context.Context, w writer, id, res, ts int64, st *stats) error {
 		return err
 	}
 	old.merge(st)
-	_, err = w.exec("UPDATE sample SET data = ? WHERE series = ? AND res = ? AND ts = ?", old.encode(), id, res, ts)
+	_, err = w.Exec("UPDATE sample SET data = ? WHERE series = ? AND res = ? AND ts = ?", old.encode(), id, res, ts)
 	return err
 }
 

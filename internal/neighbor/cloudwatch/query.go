@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/auth"
+	"github.com/sagebrush-ml/sagebrush/internal/sqlfile"
 	"github.com/sagebrush-ml/sagebrush/internal/telemetry"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
 	wcw "github.com/sagebrush-ml/sagebrush/internal/wire/cloudwatch"
@@ -48,7 +49,7 @@ func sorted(dims []wcw.Dimension) []telemetry.Dimension {
 type spans map[int64]*stats
 
 // look reads the spans of each unit.
-func (s *Service) look(ctx context.Context, q querier, a ask) (map[string]spans, error) {
+func (s *Service) look(ctx context.Context, q sqlfile.Querier, a ask) (map[string]spans, error) {
 	text := "SELECT id, unit FROM series WHERE account = ? AND region = ? AND namespace = ? AND name = ? AND dims = ?"
 	args := []any{a.account, a.region, a.namespace, a.name, a.dims}
 	if a.unit != "" {
@@ -86,7 +87,7 @@ func (s *Service) look(ctx context.Context, q querier, a ask) (map[string]spans,
 	return out, nil
 }
 
-func (sp spans) read(ctx context.Context, q querier, id, res int64, a ask) error {
+func (sp spans) read(ctx context.Context, q sqlfile.Querier, id, res int64, a ask) error {
 	rows, err := q.QueryContext(ctx, "SELECT ts, data FROM sample WHERE series = ? AND res = ? AND ts >= ? AND ts < ?", id, res, a.begin, a.end)
 	if err != nil {
 		return err
@@ -178,7 +179,7 @@ func (s *Service) getMetricStatistics(ctx context.Context, in *wcw.GetMetricStat
 		return nil, err
 	}
 	out := &wcw.GetMetricStatisticsOutput{Label: in.MetricName, Datapoints: []wcw.Datapoint{}}
-	err := s.file.read(ctx, func(q querier) error {
+	err := s.file.Read(ctx, func(q sqlfile.Querier) error {
 		units, err := s.look(ctx, q, a)
 		for unit, sp := range units {
 			for at, st := range sp {

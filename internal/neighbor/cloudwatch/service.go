@@ -4,6 +4,7 @@ package cloudwatch
 
 import (
 	"context"
+	_ "embed" // the schema
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,8 +14,12 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
 	"github.com/sagebrush-ml/sagebrush/internal/op"
+	"github.com/sagebrush-ml/sagebrush/internal/sqlfile"
 	wcw "github.com/sagebrush-ml/sagebrush/internal/wire/cloudwatch"
 )
+
+//go:embed schema.sql
+var schema string
 
 // Options of a Service. Path is required.
 type Options struct {
@@ -25,7 +30,7 @@ type Options struct {
 
 // Service keeps metrics. It is safe for concurrent use.
 type Service struct {
-	file *file
+	file *sqlfile.File
 	log  *slog.Logger
 	now  func() time.Time
 
@@ -48,7 +53,7 @@ func New(o Options) (*Service, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	f, err := openFile(context.Background(), o.Path)
+	f, err := sqlfile.Open(context.Background(), o.Path, schema)
 	if err != nil {
 		return nil, fmt.Errorf("open metric file %q: %w", o.Path, err)
 	}
@@ -96,10 +101,10 @@ func (s *Service) Run(ctx context.Context) error {
 // may be called again.
 func (s *Service) Close() error {
 	err := s.Flush(context.Background())
-	if errors.Is(err, errClosed) {
+	if errors.Is(err, sqlfile.ErrClosed) {
 		err = nil
 	}
-	return errors.Join(err, s.file.close())
+	return errors.Join(err, s.file.Close())
 }
 
 // The service's own faults; all are 400.

@@ -17,6 +17,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/auth"
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
 	"github.com/sagebrush-ml/sagebrush/internal/op"
+	"github.com/sagebrush-ml/sagebrush/internal/sqlfile"
 	"github.com/sagebrush-ml/sagebrush/internal/telemetry"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
 	wcw "github.com/sagebrush-ml/sagebrush/internal/wire/cloudwatch"
@@ -344,7 +345,7 @@ func TestAge(t *testing.T) {
 	}
 	count := func(where string) (n int) {
 		t.Helper()
-		if err := b.file.read(caller, func(q querier) error {
+		if err := b.file.Read(caller, func(q sqlfile.Querier) error {
 			return q.QueryRowContext(caller, "SELECT count(*) FROM "+where).Scan(&n)
 		}); err != nil {
 			t.Fatal(err)

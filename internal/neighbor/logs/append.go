@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/sagebrush-ml/sagebrush/internal/sqlfile"
 	"github.com/sagebrush-ml/sagebrush/internal/telemetry"
 )
 
@@ -31,7 +32,7 @@ const streamColumns = `SELECT s.id, s.loggroup, s.first, s.last, s.next, s.sourc
 	FROM stream s JOIN loggroup g ON g.id = s.loggroup
 	WHERE g.account = ? AND g.region = ? AND g.name = ? AND s.name = ?`
 
-func findStream(ctx context.Context, q querier, at telemetry.Stream) (stream, error) {
+func findStream(ctx context.Context, q sqlfile.Querier, at telemetry.Stream) (stream, error) {
 	var s stream
 	err := q.QueryRowContext(ctx, streamColumns, at.Account, at.Region, at.Group, at.Name).
 		Scan(&s.id, &s.group, &s.first, &s.last, &s.next, &s.source, &s.run, &s.retention)
@@ -41,7 +42,7 @@ func findStream(ctx context.Context, q querier, at telemetry.Stream) (stream, er
 // Offset implements telemetry.Logs.
 func (s *Service) Offset(ctx context.Context, at telemetry.Stream) (int64, error) {
 	var offset int64
-	err := s.file.read(ctx, func(q querier) error {
+	err := s.file.Read(ctx, func(q sqlfile.Querier) error {
 		st, err := findStream(ctx, q, at)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
@@ -67,7 +68,7 @@ func (s *Service) Append(ctx context.Context, at telemetry.Stream, from, to int6
 			batch = append(batch, event{ts: ts, in: now, msg: part})
 		}
 	}
-	err := s.file.write(ctx, func(w writer) error {
+	err := s.file.Write(ctx, func(w sqlfile.Writer) error {
 		st, err := findStream(ctx, w, at)
 		if errors.Is(err, sql.ErrNoRows) {
 			if from != 0 {
@@ -109,20 +110,20 @@ func parts(message string) []string {
 }
 
 // makeStream makes the stream, and its group when that is missing too.
-func makeStream(ctx context.Context, w writer, at telemetry.Stream, now int64) (stream, error) {
-	if _, err := w.exec(insertGroup+" ON CONFLICT DO NOTHING", at.Account, at.Region, at.Group, now, classStandard, "", false, ""); err != nil {
+func makeStream(ctx context.Context, w sqlfile.Writer, at telemetry.Stream, now int64) (stream, error) {
+	if _, err := w.Exec(insertGroup+" ON CONFLICT DO NOTHING", at.Account, at.Region, at.Group, now, classStandard, "", false, ""); err != nil {
 		return stream{}, fmt.Errorf("make log group: %w", err)
 	}
-	if _, err := w.exec(insertStream, now, at.Name, at.Account, at.Region, at.Group); err != nil {
+	if _, err := w.Exec(insertStream, now, at.Name, at.Account, at.Region, at.Group); err != nil {
 		return stream{}, fmt.Errorf("make log stream: %w", err)
 	}
 	return findStream(ctx, w, at)
 }
 
 // add stores events of one moment, and st as it is then.
-func (s *Service) add(w writer, st *stream, events []event, now int64) error {
+func (s *Service) add(w sqlfile.Writer, st *stream, events []event, now int64) error {
 	if len(events) == 0 {
-		_, err := w.exec("UPDATE stream SET source = ? WHERE id = ?", st.source, st.id)
+		_, err := w.Exec("UPDATE stream SET source = ? WHERE id = ?", st.source, st.id)
 		return err
 	}
 	byTime := func(a, b event) int { return cmp.Compare(a.ts, b.ts) }
@@ -152,13 +153,13 @@ func (s *Service) add(w writer, st *stream, events []event, now int64) error {
 	if !st.last.Valid || last > st.last.Int64 {
 		st.last = sql.NullInt64{Int64: last, Valid: true}
 	}
-	_, err = w.exec("UPDATE stream SET first = ?, last = ?, recent = ?, ingested = ?, bytes = bytes + ?, next = ?, source = ?, run = ? WHERE id = ?",
+	_, err = w.Exec("UPDATE stream SET first = ?, last = ?, recent = ?, ingested = ?, bytes = bytes + ?, next = ?, source = ?, run = ? WHERE id = ?",
 		st.first, st.last, st.last, now, size, st.next, st.source, st.run, st.id)
 	return err
 }
 
 // extend stores events that are later than all that the stream has.
-func (s *Service) extend(w writer, st *stream, events []event, size int64) error {
+func (s *Service) extend(w sqlfile.Writer, st *stream, events []event, size int64) error {
 	if err := s.insert(w, st, events); err != nil {
 		return err
 	}
@@ -178,7 +179,7 @@ func (s *Service) extend(w writer, st *stream, events []event, size int64) error
 }
 
 // merge makes one chunk of the last ones of the stream, unless they are large.
-func (s *Service) merge(w writer, st *stream) (bool, error) {
+func (s *Service) merge(w sqlfile.Writer, st *stream) (bool, error) {
 	var size int64
 	err := w.QueryRowContext(context.Background(), `SELECT coalesce(sum(bytes), 0) FROM (SELECT bytes FROM chunk WHERE stream = ?
 		ORDER BY first_ts DESC, first_id DESC LIMIT ?)`, st.id, mergeCount).Scan(&size)
@@ -194,7 +195,7 @@ func (s *Service) merge(w writer, st *stream) (bool, error) {
 
 // interleave stores events of which some are earlier than the stream's last:
 // the chunks that they fall between are written anew.
-func (s *Service) interleave(w writer, st *stream, events []event) error {
+func (s *Service) interleave(w sqlfile.Writer, st *stream, events []event) error {
 	lo, hi := events[0].ts, events[len(events)-1].ts
 	old, err := s.take(w, "stream = ? AND first_ts >= ? AND first_ts <= ? AND last_ts > ?", st.id, lo-chunkSpan, hi, lo)
 	if err != nil {
@@ -209,8 +210,8 @@ func order(events []event) []event {
 }
 
 // take removes chunks and answers their events, in order.
-func (s *Service) take(w writer, where string, args ...any) ([]event, error) {
-	rows, err := w.query("SELECT id, data FROM chunk WHERE "+where, args...)
+func (s *Service) take(w sqlfile.Writer, where string, args ...any) ([]event, error) {
+	rows, err := w.Query("SELECT id, data FROM chunk WHERE "+where, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -233,20 +234,20 @@ func (s *Service) take(w writer, where string, args ...any) ([]event, error) {
 		return nil, err
 	}
 	for _, id := range ids {
-		if _, err := w.exec("DELETE FROM chunk WHERE id = ?", id); err != nil {
+		if _, err := w.Exec("DELETE FROM chunk WHERE id = ?", id); err != nil {
 			return nil, err
 		}
 	}
 	return order(events), nil
 }
 
-func (s *Service) insert(w writer, st *stream, events []event) error {
+func (s *Service) insert(w sqlfile.Writer, st *stream, events []event) error {
 	for _, c := range split(events) {
 		var size int64
 		for _, e := range c {
 			size += e.size()
 		}
-		_, err := w.exec("INSERT INTO chunk (loggroup, stream, first_ts, first_id, last_ts, bytes, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		_, err := w.Exec("INSERT INTO chunk (loggroup, stream, first_ts, first_id, last_ts, bytes, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
 			st.group, st.id, c[0].ts, c[0].id, c[len(c)-1].ts, size, s.codec.encode(c))
 		if err != nil {
 			return fmt.Errorf("store log chunk: %w", err)

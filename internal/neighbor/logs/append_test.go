@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sagebrush-ml/sagebrush/internal/sqlfile"
 	"github.com/sagebrush-ml/sagebrush/internal/telemetry"
 	wlogs "github.com/sagebrush-ml/sagebrush/internal/wire/logs"
 )
@@ -104,7 +105,7 @@ func TestEachLineIsKeptOnce(t *testing.T) {
 // checkChunks holds that the chunks of no stream overlap or are too long.
 func checkChunks(t *testing.T, b *bench) {
 	t.Helper()
-	err := b.file.read(caller, func(q querier) error {
+	err := b.file.Read(caller, func(q sqlfile.Querier) error {
 		rows, err := q.QueryContext(caller, "SELECT stream, first_ts, last_ts, data FROM chunk ORDER BY stream, first_ts, first_id")
 		if err != nil {
 			return err
@@ -236,7 +237,7 @@ func TestExpire(t *testing.T) {
 	done := make(chan error)
 	go func() { done <- b.Run(ctx) }()
 	count := func() (n int) {
-		if err := b.file.read(caller, func(q querier) error {
+		if err := b.file.Read(caller, func(q sqlfile.Querier) error {
 			return q.QueryRowContext(caller, "SELECT count(*) FROM chunk WHERE last_ts < ? AND loggroup IN (SELECT id FROM loggroup WHERE name = 'short')",
 				start.Add(-24*time.Hour).UnixMilli()).Scan(&n)
 		}); err != nil {
@@ -272,7 +273,7 @@ func TestDeletedStreamsGiveUpTheirSpace(t *testing.T) {
 		t.Fatal(err)
 	}
 	var chunks, free int
-	err := b.file.read(caller, func(q querier) error {
+	err := b.file.Read(caller, func(q sqlfile.Querier) error {
 		return errors.Join(q.QueryRowContext(caller, "SELECT count(*) FROM chunk").Scan(&chunks), q.QueryRowContext(caller, "PRAGMA freelist_count").Scan(&free))
 	})
 	if err != nil || chunks != 0 || free != 0 {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"github.com/sagebrush-ml/sagebrush/internal/sqlfile"
 	"math"
 	"slices"
 	"strconv"
@@ -44,7 +45,7 @@ func (s *Service) putLogEvents(ctx context.Context, in *wlogs.PutLogEventsInput)
 		return nil, invalid("The batch of log events in a single PutLogEvents request cannot span more than 24 hours.")
 	}
 	out := &wlogs.PutLogEventsOutput{}
-	err := s.file.write(ctx, func(w writer) error {
+	err := s.file.Write(ctx, func(w sqlfile.Writer) error {
 		st, err := findIn(ctx, w, in.LogGroupName, in.LogStreamName)
 		if err != nil {
 			return err
@@ -113,7 +114,7 @@ func (s *Service) getLogEvents(ctx context.Context, in *wlogs.GetLogEventsInput)
 	var events []event
 	var id int64
 	var at cut
-	err = s.file.read(ctx, func(q querier) error {
+	err = s.file.Read(ctx, func(q sqlfile.Querier) error {
 		st, err := findIn(ctx, q, name, in.LogStreamName)
 		if err != nil {
 			return err
@@ -157,7 +158,7 @@ func (s *Service) getLogEvents(ctx context.Context, in *wlogs.GetLogEventsInput)
 }
 
 // forward reads events from the cut on, earliest first.
-func (s *Service) forward(ctx context.Context, q querier, id int64, at cut, w window) ([]event, error) {
+func (s *Service) forward(ctx context.Context, q sqlfile.Querier, id int64, at cut, w window) ([]event, error) {
 	if at.ts < w.start {
 		at = cut{ts: w.start}
 	}
@@ -185,7 +186,7 @@ func (s *Service) forward(ctx context.Context, q querier, id int64, at cut, w wi
 }
 
 // backward reads the events that end before the cut; they come earliest first.
-func (s *Service) backward(ctx context.Context, q querier, id int64, at cut, w window) ([]event, error) {
+func (s *Service) backward(ctx context.Context, q sqlfile.Querier, id int64, at cut, w window) ([]event, error) {
 	if at.ts > w.end {
 		at = cut{ts: w.end}
 	}
@@ -207,7 +208,7 @@ func (s *Service) backward(ctx context.Context, q querier, id int64, at cut, w w
 }
 
 // chunks hands over the events of chunks until fn answers false.
-func (s *Service) chunks(ctx context.Context, q querier, fn func([]event) bool, where string, args ...any) error {
+func (s *Service) chunks(ctx context.Context, q sqlfile.Querier, fn func([]event) bool, where string, args ...any) error {
 	rows, err := q.QueryContext(ctx, "SELECT data FROM chunk WHERE "+where, args...)
 	if err != nil {
 		return fmt.Errorf("read log chunks: %w", err)

@@ -5,6 +5,7 @@ package logs
 import (
 	"context"
 	"fmt"
+	"github.com/sagebrush-ml/sagebrush/internal/sqlfile"
 )
 
 // sweepRows is how many chunks one transaction removes at most, so that
@@ -15,8 +16,8 @@ const sweepRows = 200
 func (s *Service) sweep(ctx context.Context) error {
 	for {
 		removed := false
-		err := s.file.write(ctx, func(w writer) error {
-			res, err := w.exec("DELETE FROM chunk WHERE id IN (SELECT c.id FROM garbage g JOIN chunk c ON c.stream = g.stream LIMIT ?)", sweepRows)
+		err := s.file.Write(ctx, func(w sqlfile.Writer) error {
+			res, err := w.Exec("DELETE FROM chunk WHERE id IN (SELECT c.id FROM garbage g JOIN chunk c ON c.stream = g.stream LIMIT ?)", sweepRows)
 			if err != nil {
 				return err
 			}
@@ -24,7 +25,7 @@ func (s *Service) sweep(ctx context.Context) error {
 			if removed = n > 0; err != nil || removed {
 				return err
 			}
-			_, err = w.exec("DELETE FROM garbage")
+			_, err = w.Exec("DELETE FROM garbage")
 			return err
 		})
 		if err != nil {
@@ -41,7 +42,7 @@ func (s *Service) sweep(ctx context.Context) error {
 func (s *Service) Expire(ctx context.Context) error {
 	type due struct{ group, oldest int64 }
 	var groups []due
-	err := s.file.read(ctx, func(q querier) error {
+	err := s.file.Read(ctx, func(q sqlfile.Querier) error {
 		rows, err := q.QueryContext(ctx, "SELECT id, retention FROM loggroup WHERE retention > 0")
 		if err != nil {
 			return err
@@ -61,7 +62,7 @@ func (s *Service) Expire(ctx context.Context) error {
 	}
 	for _, g := range groups {
 		for more := true; more; {
-			err := s.file.write(ctx, func(w writer) (err error) {
+			err := s.file.Write(ctx, func(w sqlfile.Writer) (err error) {
 				more, err = s.expire(w, g.group, g.oldest)
 				return err
 			})
@@ -78,8 +79,8 @@ func (s *Service) Expire(ctx context.Context) error {
 
 // expire removes some of a group's events from before oldest and tells whether
 // there may be more.
-func (s *Service) expire(w writer, group, oldest int64) (bool, error) {
-	rows, err := w.query("SELECT DISTINCT stream FROM (SELECT stream FROM chunk WHERE loggroup = ? AND first_ts < ? ORDER BY first_ts, id LIMIT ?)",
+func (s *Service) expire(w sqlfile.Writer, group, oldest int64) (bool, error) {
+	rows, err := w.Query("SELECT DISTINCT stream FROM (SELECT stream FROM chunk WHERE loggroup = ? AND first_ts < ? ORDER BY first_ts, id LIMIT ?)",
 		group, oldest, sweepRows)
 	if err != nil {
 		return false, err
@@ -104,8 +105,8 @@ func (s *Service) expire(w writer, group, oldest int64) (bool, error) {
 	return len(streams) > 0, nil
 }
 
-func (s *Service) expireStream(w writer, group, id, oldest int64) error {
-	if _, err := w.exec("DELETE FROM chunk WHERE id IN (SELECT id FROM chunk WHERE stream = ? AND first_ts < ? AND last_ts < ? LIMIT ?)",
+func (s *Service) expireStream(w sqlfile.Writer, group, id, oldest int64) error {
+	if _, err := w.Exec("DELETE FROM chunk WHERE id IN (SELECT id FROM chunk WHERE stream = ? AND first_ts < ? AND last_ts < ? LIMIT ?)",
 		id, oldest, oldest, sweepRows); err != nil {
 		return err
 	}
@@ -123,7 +124,7 @@ func (s *Service) expireStream(w writer, group, id, oldest int64) error {
 	if err := s.insert(w, &stream{id: id, group: group}, kept); err != nil {
 		return err
 	}
-	_, err = w.exec(`UPDATE stream SET (first, last, bytes) = (SELECT min(first_ts), max(last_ts), coalesce(sum(bytes), 0)
+	_, err = w.Exec(`UPDATE stream SET (first, last, bytes) = (SELECT min(first_ts), max(last_ts), coalesce(sum(bytes), 0)
 		FROM chunk WHERE stream = ?1) WHERE id = ?1`, id)
 	return err
 }
@@ -132,14 +133,14 @@ func (s *Service) expireStream(w writer, group, id, oldest int64) error {
 func (s *Service) shrink(ctx context.Context) error {
 	for {
 		var before, after int64
-		err := s.file.write(ctx, func(w writer) error {
+		err := s.file.Write(ctx, func(w sqlfile.Writer) error {
 			return w.QueryRowContext(ctx, "PRAGMA freelist_count").Scan(&before)
 		})
 		if err != nil || before == 0 {
 			return err
 		}
-		err = s.file.write(ctx, func(w writer) error {
-			rows, err := w.query("PRAGMA incremental_vacuum(2000)")
+		err = s.file.Write(ctx, func(w sqlfile.Writer) error {
+			rows, err := w.Query("PRAGMA incremental_vacuum(2000)")
 			if err != nil {
 				return err
 			}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"github.com/sagebrush-ml/sagebrush/internal/sqlfile"
 	"math"
 	"strings"
 
@@ -52,7 +53,7 @@ func (s *Service) filterLogEvents(ctx context.Context, in *wlogs.FilterLogEvents
 		}
 		f.after = mark{n[0], n[1], n[2]}
 	}
-	err = s.file.read(ctx, func(q querier) error {
+	err = s.file.Read(ctx, func(q sqlfile.Querier) error {
 		g, err := findGroup(ctx, q, name)
 		if err != nil {
 			return err
@@ -104,7 +105,7 @@ type scan struct {
 }
 
 // choose finds the streams that the request names.
-func (f *scan) choose(ctx context.Context, q querier, names []string, prefix string) error {
+func (f *scan) choose(ctx context.Context, q sqlfile.Querier, names []string, prefix string) error {
 	f.streams = map[int64]string{}
 	f.all = len(names) == 0 && prefix == ""
 	if f.all {
@@ -148,7 +149,7 @@ type piece struct{ id, stream, ts int64 }
 const piecesPerQuery = 500
 
 // pieces are the next chunks in the order of their first events, behind last.
-func (f *scan) pieces(ctx context.Context, q querier, last piece) ([]piece, error) {
+func (f *scan) pieces(ctx context.Context, q sqlfile.Querier, last piece) ([]piece, error) {
 	text := "SELECT id, stream, first_ts FROM chunk WHERE loggroup = ?"
 	args := []any{f.group}
 	if !f.all && len(f.streams) <= 100 {
@@ -177,7 +178,7 @@ func (f *scan) pieces(ctx context.Context, q querier, last piece) ([]piece, erro
 
 // scan merges the chunks of the chosen streams by time. A chunk is read when
 // the merge comes to its first event.
-func (s *Service) scan(ctx context.Context, q querier, f *scan) error {
+func (s *Service) scan(ctx context.Context, q sqlfile.Querier, f *scan) error {
 	if !f.all && len(f.streams) == 0 {
 		return nil
 	}
@@ -216,7 +217,7 @@ func (s *Service) scan(ctx context.Context, q querier, f *scan) error {
 
 // drain looks at the events before the time until, and tells whether the page
 // is full.
-func (f *scan) drain(ctx context.Context, q querier, open *merge, until int64) (bool, error) {
+func (f *scan) drain(ctx context.Context, q sqlfile.Querier, open *merge, until int64) (bool, error) {
 	for len(*open) > 0 && (*open)[0].events[0].ts < until {
 		r := &(*open)[0]
 		e, stream := r.events[0], r.stream
@@ -257,7 +258,7 @@ func (f *scan) drain(ctx context.Context, q querier, open *merge, until int64) (
 	return false, nil
 }
 
-func (f *scan) name(ctx context.Context, q querier, stream int64) (string, error) {
+func (f *scan) name(ctx context.Context, q sqlfile.Querier, stream int64) (string, error) {
 	name, ok := f.streams[stream]
 	if ok {
 		return name, nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/auth"
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
+	"github.com/sagebrush-ml/sagebrush/internal/sqlfile"
 	wlogs "github.com/sagebrush-ml/sagebrush/internal/wire/logs"
 )
 
@@ -35,8 +36,8 @@ func (s *Service) createLogGroup(ctx context.Context, in *wlogs.CreateLogGroupIn
 	}
 	protected := in.DeletionProtectionEnabled != nil && *in.DeletionProtectionEnabled
 	c := auth.CallerFrom(ctx)
-	err = s.file.write(ctx, func(w writer) error {
-		res, err := w.exec(insertGroup+" ON CONFLICT DO NOTHING", c.Account, c.Region, in.LogGroupName, s.now().UnixMilli(),
+	err = s.file.Write(ctx, func(w sqlfile.Writer) error {
+		res, err := w.Exec(insertGroup+" ON CONFLICT DO NOTHING", c.Account, c.Region, in.LogGroupName, s.now().UnixMilli(),
 			class, in.KmsKeyId, protected, string(tags))
 		if err != nil {
 			return err
@@ -61,7 +62,7 @@ func first(errs ...error) error {
 // deleteLogGroup is API_DeleteLogGroup: the group and its streams are gone at
 // once, and their events too, though the disk gives up the space a little later.
 func (s *Service) deleteLogGroup(ctx context.Context, in *wlogs.DeleteLogGroupInput) (*wlogs.DeleteLogGroupOutput, error) {
-	err := s.file.write(ctx, func(w writer) error {
+	err := s.file.Write(ctx, func(w sqlfile.Writer) error {
 		g, err := findGroup(ctx, w, in.LogGroupName)
 		if err != nil {
 			return err
@@ -74,7 +75,7 @@ func (s *Service) deleteLogGroup(ctx context.Context, in *wlogs.DeleteLogGroupIn
 			"DELETE FROM stream WHERE loggroup = ?",
 			"DELETE FROM loggroup WHERE id = ?",
 		} {
-			if _, err := w.exec(text, g.id); err != nil {
+			if _, err := w.Exec(text, g.id); err != nil {
 				return err
 			}
 		}
@@ -117,7 +118,7 @@ func (s *Service) describeLogGroups(ctx context.Context, in *wlogs.DescribeLogGr
 	}
 	limit := limitOf(in.Limit, 50)
 	out := &wlogs.DescribeLogGroupsOutput{LogGroups: []wlogs.LogGroup{}}
-	err = s.file.read(ctx, func(q querier) error {
+	err = s.file.Read(ctx, func(q sqlfile.Querier) error {
 		rows, err := q.QueryContext(ctx, text+" ORDER BY name LIMIT ?", append(args, limit+1)...)
 		if err != nil {
 			return err
@@ -178,12 +179,12 @@ func (s *Service) deleteRetentionPolicy(ctx context.Context, in *wlogs.DeleteRet
 }
 
 func (s *Service) setRetention(ctx context.Context, name string, days int64) error {
-	err := s.file.write(ctx, func(w writer) error {
+	err := s.file.Write(ctx, func(w sqlfile.Writer) error {
 		g, err := findGroup(ctx, w, name)
 		if err != nil {
 			return err
 		}
-		_, err = w.exec("UPDATE loggroup SET retention = ? WHERE id = ?", days, g.id)
+		_, err = w.Exec("UPDATE loggroup SET retention = ? WHERE id = ?", days, g.id)
 		return err
 	})
 	s.wake()

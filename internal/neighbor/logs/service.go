@@ -5,6 +5,7 @@ package logs
 import (
 	"context"
 	"database/sql"
+	_ "embed" // the schema
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,9 +16,13 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/auth"
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
 	"github.com/sagebrush-ml/sagebrush/internal/op"
+	"github.com/sagebrush-ml/sagebrush/internal/sqlfile"
 	"github.com/sagebrush-ml/sagebrush/internal/telemetry"
 	wlogs "github.com/sagebrush-ml/sagebrush/internal/wire/logs"
 )
+
+//go:embed schema.sql
+var schema string
 
 // Options of a Service. Path is required.
 type Options struct {
@@ -28,7 +33,7 @@ type Options struct {
 
 // Service keeps log events. It is safe for concurrent use.
 type Service struct {
-	file  *file
+	file  *sqlfile.File
 	codec codec
 	log   *slog.Logger
 	now   func() time.Time
@@ -47,7 +52,7 @@ func New(o Options) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := openFile(context.Background(), o.Path)
+	f, err := sqlfile.Open(context.Background(), o.Path, schema)
 	if err != nil {
 		return nil, fmt.Errorf("open log file %q: %w", o.Path, err)
 	}
@@ -92,7 +97,7 @@ func (s *Service) Run(ctx context.Context) error {
 }
 
 // Close ends the service; calls after it fail. It may be called again.
-func (s *Service) Close() error { return s.file.close() }
+func (s *Service) Close() error { return s.file.Close() }
 
 func (s *Service) wake() {
 	select {
@@ -135,7 +140,7 @@ func (g *group) arn() string {
 }
 
 // findGroup finds a group of the caller's or answers in the service's words.
-func findGroup(ctx context.Context, q querier, name string) (group, error) {
+func findGroup(ctx context.Context, q sqlfile.Querier, name string) (group, error) {
 	c := auth.CallerFrom(ctx)
 	var g group
 	err := g.scan(q.QueryRowContext(ctx, groupColumns+" WHERE account = ? AND region = ? AND name = ?", c.Account, c.Region, name))
@@ -146,7 +151,7 @@ func findGroup(ctx context.Context, q querier, name string) (group, error) {
 }
 
 // findIn finds a stream of a group of the caller's.
-func findIn(ctx context.Context, q querier, group, name string) (stream, error) {
+func findIn(ctx context.Context, q sqlfile.Querier, group, name string) (stream, error) {
 	c := auth.CallerFrom(ctx)
 	st, err := findStream(ctx, q, telemetry.Stream{Account: c.Account, Region: c.Region, Group: group, Name: name})
 	if !errors.Is(err, sql.ErrNoRows) {

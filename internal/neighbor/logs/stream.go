@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/sagebrush-ml/sagebrush/internal/auth"
+	"github.com/sagebrush-ml/sagebrush/internal/sqlfile"
 	wlogs "github.com/sagebrush-ml/sagebrush/internal/wire/logs"
 )
 
@@ -19,11 +20,11 @@ const insertStream = `INSERT INTO stream (loggroup, name, created, recent)
 // createLogStream is API_CreateLogStream.
 func (s *Service) createLogStream(ctx context.Context, in *wlogs.CreateLogStreamInput) (*wlogs.CreateLogStreamOutput, error) {
 	c := auth.CallerFrom(ctx)
-	err := s.file.write(ctx, func(w writer) error {
+	err := s.file.Write(ctx, func(w sqlfile.Writer) error {
 		if _, err := findGroup(ctx, w, in.LogGroupName); err != nil {
 			return err
 		}
-		res, err := w.exec(insertStream, s.now().UnixMilli(), in.LogStreamName, c.Account, c.Region, in.LogGroupName)
+		res, err := w.Exec(insertStream, s.now().UnixMilli(), in.LogStreamName, c.Account, c.Region, in.LogGroupName)
 		if err != nil {
 			return err
 		}
@@ -37,15 +38,15 @@ func (s *Service) createLogStream(ctx context.Context, in *wlogs.CreateLogStream
 
 // deleteLogStream is API_DeleteLogStream.
 func (s *Service) deleteLogStream(ctx context.Context, in *wlogs.DeleteLogStreamInput) (*wlogs.DeleteLogStreamOutput, error) {
-	err := s.file.write(ctx, func(w writer) error {
+	err := s.file.Write(ctx, func(w sqlfile.Writer) error {
 		st, err := findIn(ctx, w, in.LogGroupName, in.LogStreamName)
 		if err != nil {
 			return err
 		}
-		if _, err := w.exec("INSERT INTO garbage VALUES (?)", st.id); err != nil {
+		if _, err := w.Exec("INSERT INTO garbage VALUES (?)", st.id); err != nil {
 			return err
 		}
-		_, err = w.exec("DELETE FROM stream WHERE id = ?", st.id)
+		_, err = w.Exec("DELETE FROM stream WHERE id = ?", st.id)
 		return err
 	})
 	s.wake()
@@ -72,7 +73,7 @@ func (s *Service) describeLogStreams(ctx context.Context, in *wlogs.DescribeLogS
 	}
 	limit := limitOf(in.Limit, 50)
 	out := &wlogs.DescribeLogStreamsOutput{LogStreams: []wlogs.LogStream{}}
-	err = s.file.read(ctx, func(q querier) error {
+	err = s.file.Read(ctx, func(q sqlfile.Querier) error {
 		g, err := findGroup(ctx, q, name)
 		if err != nil {
 			return err

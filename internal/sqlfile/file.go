@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package cloudwatch
+// Package sqlfile keeps tables in a SQLite file of their own, for what grows
+// without bound and does not belong among the records: log events, metric
+// data. One connection writes, a few read.
+package sqlfile
 
 import (
 	"context"
 	"database/sql"
-	_ "embed" // the schema
 	"errors"
 	"fmt"
 	"net/url"
@@ -14,13 +16,11 @@ import (
 	_ "modernc.org/sqlite" // registers the driver "sqlite"
 )
 
-//go:embed schema.sql
-var schema string
+// ErrClosed is a write to a file that was closed.
+var ErrClosed = errors.New("sqlfile: file is closed")
 
-var errClosed = errors.New("cloudwatch: file is closed")
-
-// file is the SQLite file: one connection that writes, a few that read.
-type file struct {
+// File is an open file. It is safe for concurrent use.
+type File struct {
 	writers *sql.DB // has one connection, conn
 	conn    *sql.Conn
 	readers *sql.DB
@@ -31,12 +31,14 @@ type file struct {
 	closed     bool
 }
 
-func openFile(ctx context.Context, path string) (_ *file, err error) {
-	f := &file{turn: make(chan struct{}, 1), statements: map[string]*sql.Stmt{}}
+// Open opens the file, or makes it with the tables of schema. A file that a later
+// version of this program has made is refused.
+func Open(ctx context.Context, path, schema string) (_ *File, err error) {
+	f := &File{turn: make(chan struct{}, 1), statements: map[string]*sql.Stmt{}}
 	f.turn <- struct{}{}
 	defer func() {
 		if err != nil {
-			_ = f.close()
+			_ = f.Close()
 		}
 	}()
 	// A commit is handed to the operating system and not waited for on the disk:
@@ -77,7 +79,8 @@ func source(path string, pragmas ...string) string {
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String()
 }
 
-func (f *file) close() error {
+// Close lets a write under way finish. A second call does nothing.
+func (f *File) Close() error {
 	<-f.turn
 	defer func() { f.turn <- struct{}{} }()
 	if f.closed {
@@ -100,14 +103,14 @@ func (f *file) close() error {
 	return errors.Join(errs...)
 }
 
-// querier is a transaction that reads.
-type querier interface {
+// Querier is a transaction that reads.
+type Querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// read runs fn over one state of the file.
-func (f *file) read(ctx context.Context, fn func(querier) error) error {
+// Read runs fn over one state of the file.
+func (f *File) Read(ctx context.Context, fn func(Querier) error) error {
 	tx, err := f.readers.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin to read: %w", err)
@@ -116,12 +119,12 @@ func (f *file) read(ctx context.Context, fn func(querier) error) error {
 	return fn(tx)
 }
 
-// writer is the transaction that writes. Its statements run to their end: a
+// Writer is the transaction that writes. Its statements run to their end: a
 // context cuts only the wait for the turn.
-type writer struct{ f *file }
+type Writer struct{ f *File }
 
-// write runs fn in one transaction, committed when fn answers nil.
-func (f *file) write(ctx context.Context, fn func(writer) error) error {
+// Write runs fn in one transaction, committed when fn answers nil.
+func (f *File) Write(ctx context.Context, fn func(Writer) error) error {
 	select {
 	case <-f.turn:
 	case <-ctx.Done():
@@ -129,13 +132,13 @@ func (f *file) write(ctx context.Context, fn func(writer) error) error {
 	}
 	defer func() { f.turn <- struct{}{} }()
 	if f.closed {
-		return errClosed
+		return ErrClosed
 	}
-	w := writer{f}
-	if _, err := w.exec("BEGIN IMMEDIATE"); err != nil {
+	w := Writer{f}
+	if _, err := w.Exec("BEGIN IMMEDIATE"); err != nil {
 		return fmt.Errorf("begin to write: %w", err)
 	}
-	undo := sync.OnceFunc(func() { _, _ = w.exec("ROLLBACK") })
+	undo := sync.OnceFunc(func() { _, _ = w.Exec("ROLLBACK") })
 	done := false
 	defer func() {
 		if !done { // fn panics
@@ -145,14 +148,14 @@ func (f *file) write(ctx context.Context, fn func(writer) error) error {
 	if err := fn(w); err != nil {
 		return err
 	}
-	if _, err := w.exec("COMMIT"); err != nil {
+	if _, err := w.Exec("COMMIT"); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	done = true
 	return nil
 }
 
-func (w writer) prepare(text string) (*sql.Stmt, error) {
+func (w Writer) prepare(text string) (*sql.Stmt, error) {
 	if s := w.f.statements[text]; s != nil {
 		return s, nil
 	}
@@ -163,7 +166,8 @@ func (w writer) prepare(text string) (*sql.Stmt, error) {
 	return s, err
 }
 
-func (w writer) exec(text string, args ...any) (sql.Result, error) {
+// Exec runs a statement.
+func (w Writer) Exec(text string, args ...any) (sql.Result, error) {
 	s, err := w.prepare(text)
 	if err != nil {
 		return nil, err
@@ -171,7 +175,8 @@ func (w writer) exec(text string, args ...any) (sql.Result, error) {
 	return s.Exec(args...)
 }
 
-func (w writer) query(text string, args ...any) (*sql.Rows, error) {
+// Query reads rows, the transaction's own writes included.
+func (w Writer) Query(text string, args ...any) (*sql.Rows, error) {
 	s, err := w.prepare(text)
 	if err != nil {
 		return nil, err
@@ -179,8 +184,8 @@ func (w writer) query(text string, args ...any) (*sql.Rows, error) {
 	return s.Query(args...)
 }
 
-// QueryRowContext makes the writer a querier for look-ups that both sides need.
-func (w writer) QueryRowContext(_ context.Context, text string, args ...any) *sql.Row {
+// QueryRowContext makes the Writer a Querier for look-ups that both sides need.
+func (w Writer) QueryRowContext(_ context.Context, text string, args ...any) *sql.Row {
 	s, err := w.prepare(text)
 	if err != nil { // let the connection say it again
 		return w.f.conn.QueryRowContext(context.Background(), text, args...)
@@ -188,7 +193,7 @@ func (w writer) QueryRowContext(_ context.Context, text string, args ...any) *sq
 	return s.QueryRow(args...)
 }
 
-// QueryContext is query.
-func (w writer) QueryContext(_ context.Context, text string, args ...any) (*sql.Rows, error) {
-	return w.query(text, args...)
+// QueryContext is Query.
+func (w Writer) QueryContext(_ context.Context, text string, args ...any) (*sql.Rows, error) {
+	return w.Query(text, args...)
 }
