@@ -195,7 +195,7 @@ func (c *runCmd) server(ctx context.Context, home string) (target http.Handler, 
 		}
 	}()
 	return s.Handler(), f, func() {
-		awaitUsers(home)
+		defer awaitUsers(home)()
 		left := inService(f)
 		if err := stop(); err != nil {
 			fmt.Fprintln(os.Stderr, "sagebrush: stop the server:", err)
