@@ -39,6 +39,7 @@ func (s *Server) build(ctx context.Context) error {
 		return err
 	}
 	s.close = append(s.close, db)
+	reg.MustRegister(counter{db})
 
 	logStore, err := logs.New(logs.Options{Path: s.path("logs.db"), Log: log})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
+	"github.com/sagebrush-ml/sagebrush/internal/wire"
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 )
 
@@ -175,4 +176,22 @@ func TestLifeIsATable(t *testing.T) {
 		t.Error("a failed endpoint has none")
 	}
 	var _ = resource.Life(endpointLife)
+}
+
+// What Create's input has and the Describe document does not take over by name
+// is listed here, so that no member is lost unseen.
+func TestProjectionLeavesOnlyTheseBehind(t *testing.T) {
+	for name, c := range map[string]struct {
+		doc, in any
+		want    []string
+	}{
+		"model":           {&sm.DescribeModelOutput{}, &sm.CreateModelInput{}, []string{"Tags"}},
+		"endpoint config": {&sm.DescribeEndpointConfigOutput{}, &sm.CreateEndpointConfigInput{}, []string{"Tags"}},
+		// DeploymentConfig becomes LastDeploymentConfig.
+		"endpoint": {&sm.DescribeEndpointOutput{}, &sm.CreateEndpointInput{}, []string{"DeploymentConfig", "Tags"}},
+	} {
+		if got := wire.Project(c.doc, c.in, nil); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: %v are left behind, want %v", name, got, c.want)
+		}
+	}
 }

@@ -55,6 +55,7 @@ func (s *Service) checkEndpoint(ctx context.Context, in *sm.CreateEndpointInput,
 		return err
 	}
 	f.Generation, f.Role = 1, next
+	r.Doc.LastDeploymentConfig = in.DeploymentConfig
 	r.Private = deployment{Seed: seedOf(r.ARN, s.Now()), Serial: 1, Fleets: []fleet{f}}
 	return nil
 }
