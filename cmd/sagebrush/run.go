@@ -292,7 +292,7 @@ func (c *runCmd) session(ctx context.Context, f found) (auth.Key, error) {
 	var err error
 	switch {
 	case arn == "" || arn == client.ExecutionRole:
-		arn, err = f.client.EnsureExecutionRole(ctx, f.creds.Account)
+		arn, err = f.client.ExecutionRoleARN(ctx)
 	case !strings.HasPrefix(arn, "arn:"):
 		arn, err = f.client.Role(ctx, arn)
 	}

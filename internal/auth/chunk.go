@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"hash"
 	"hash/crc32"
 	"hash/crc64"
@@ -89,7 +90,7 @@ func (c *chunkReader) Read(p []byte) (int, error) {
 	n, err := c.read(p)
 	if err != nil {
 		c.err = err
-		if err != io.EOF {
+		if !errors.Is(err, io.EOF) {
 			return 0, err
 		}
 	}
@@ -281,7 +282,7 @@ func (c *chunkReader) atEnd() bool {
 // read.
 func (c *chunkReader) line() ([]byte, error) {
 	line, err := c.br.ReadSlice('\n')
-	if err == bufio.ErrBufferFull {
+	if errors.Is(err, bufio.ErrBufferFull) {
 		return nil, refuse(BodyMalformed, "A chunk's head is too long")
 	}
 	if err != nil {

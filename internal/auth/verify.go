@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -155,7 +156,7 @@ func (v *Verifier) read(r *http.Request) (credential, payload, error) {
 		err = refuse(Missing, "")
 	}
 	if err != nil {
-		if f, ok := err.(*Refusal); ok {
+		if f, ok := errors.AsType[*Refusal](err); ok {
 			f.AccessKey = c.AccessKey
 		}
 		return c, payload{}, err

@@ -158,40 +158,17 @@ func TestNobodyAnswers(t *testing.T) {
 
 func TestExecutionRole(t *testing.T) {
 	const arn = "arn:aws:iam::123456789012:role/service-role/AmazonSageMaker-ExecutionRole"
-	get := `<GetRoleResponse><GetRoleResult><Role><Arn>` + arn + `</Arn></Role></GetRoleResult></GetRoleResponse>`
-	create := `<CreateRoleResponse><CreateRoleResult><Role><Arn>` + arn + `</Arn></Role></CreateRoleResult></CreateRoleResponse>`
-	none := `<ErrorResponse><Error><Code>NoSuchEntity</Code><Message>none</Message></Error></ErrorResponse>`
-	taken := `<ErrorResponse><Error><Code>EntityAlreadyExists</Code><Message>made</Message></Error></ErrorResponse>`
-	type answer struct {
-		status int
-		text   string
+	c, seen := serve(t, root, answering(200, `<GetRoleResponse><GetRoleResult><Role><Arn>`+arn+`</Arn></Role></GetRoleResult></GetRoleResponse>`))
+	got, err := c.ExecutionRoleARN(t.Context())
+	if err != nil || got != arn {
+		t.Errorf("%q, %v", got, err)
 	}
-	for _, c := range []struct {
-		name    string
-		answers []answer
-		wants   []string
-	}{
-		{"one that is there is taken", []answer{{200, get}}, []string{"GetRole"}},
-		{"a missing one is made", []answer{{404, none}, {200, create}}, []string{"GetRole", "CreateRole"}},
-		{"one that comes meanwhile is taken", []answer{{404, none}, {409, taken}, {200, get}}, []string{"GetRole", "CreateRole", "GetRole"}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			n := 0
-			cl, seen := serve(t, root, func(request) (int, string) {
-				a := c.answers[n]
-				n++
-				return a.status, a.text
-			})
-			got, err := cl.EnsureExecutionRole(t.Context(), "123456789012")
-			if err != nil || got != arn {
-				t.Errorf("%q, %v", got, err)
-			}
-			for i, want := range c.wants {
-				if r := (*seen)[i]; !strings.Contains(r.body, "Action="+want+"&") || r.scope.Region != "us-east-1" || r.scope.Service != "iam" {
-					t.Errorf("request %d is %+v, want %s", i, r, want)
-				}
-			}
-		})
+	if r := (*seen)[0]; !strings.Contains(r.body, "Action=GetRole&") || r.scope.Region != "us-east-1" || r.scope.Service != "iam" {
+		t.Errorf("request is %+v", r)
+	}
+	c, _ = serve(t, root, answering(404, `<ErrorResponse><Error><Code>NoSuchEntity</Code><Message>none</Message></Error></ErrorResponse>`))
+	if _, err := c.ExecutionRoleARN(t.Context()); err == nil || !strings.Contains(err.Error(), "restart the server") {
+		t.Errorf("a deleted role: %v", err)
 	}
 }
 

@@ -4,6 +4,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"strconv"
 	"time"
@@ -19,12 +20,6 @@ const ExecutionRole = "AmazonSageMaker-ExecutionRole"
 // MaxSession is the longest session that a role can give.
 const MaxSession = 12 * time.Hour
 
-// executionTrust lets jobs, and whoever may sign for the account, have the role.
-func executionTrust(account string) string {
-	return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"sagemaker.amazonaws.com",` +
-		`"AWS":"arn:aws:iam::` + account + `:root"},"Action":"sts:AssumeRole"}]}`
-}
-
 // Role finds a role by its name and returns its ARN. A missing one is a
 // *fault.Fault of code NoSuchEntity.
 func (c *Client) Role(ctx context.Context, name string) (arn string, err error) {
@@ -35,25 +30,13 @@ func (c *Client) Role(ctx context.Context, name string) (arn string, err error) 
 	return out.ARN, err
 }
 
-// EnsureExecutionRole finds ExecutionRole, or makes it, and returns its ARN.
-func (c *Client) EnsureExecutionRole(ctx context.Context, account string) (arn string, err error) {
+// ExecutionRoleARN finds ExecutionRole, which every server makes at its start.
+func (c *Client) ExecutionRoleARN(ctx context.Context) (arn string, err error) {
 	arn, err = c.Role(ctx, ExecutionRole)
-	if f := fault.Of(err); f == nil || f.Code != "NoSuchEntity" {
-		return arn, err
+	if f := fault.Of(err); f != nil && f.Code == "NoSuchEntity" {
+		return "", fmt.Errorf("role %s was deleted; restart the server, which makes it again: %w", ExecutionRole, err)
 	}
-	var out struct {
-		ARN string `xml:"CreateRoleResult>Role>Arn"`
-	}
-	err = c.Query(ctx, IAM, "CreateRole", url.Values{
-		"RoleName": {ExecutionRole}, "Path": {"/service-role/"},
-		"Description":              {"Execution role of notebooks and jobs, made by sagebrush."},
-		"AssumeRolePolicyDocument": {executionTrust(account)},
-		"MaxSessionDuration":       {strconv.Itoa(int(MaxSession / time.Second))},
-	}, &out)
-	if f := fault.Of(err); f != nil && f.Code == "EntityAlreadyExists" { // somebody else was faster
-		return c.Role(ctx, ExecutionRole)
-	}
-	return out.ARN, err
+	return arn, err
 }
 
 // AssumeRole begins a session of a role.

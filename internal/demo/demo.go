@@ -110,7 +110,7 @@ func (r *run) upload(ctx context.Context) (string, error) {
 
 func (r *run) train(ctx context.Context) (string, error) {
 	var err error
-	if r.role, err = r.Client.EnsureExecutionRole(ctx, r.Account); err != nil {
+	if r.role, err = r.Client.ExecutionRoleARN(ctx); err != nil {
 		return "", err
 	}
 	channel := func(name string) map[string]any {

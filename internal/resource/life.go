@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package resource is the one pattern of every kind of resource: a Record is
+// the Describe output, and the generic operations (Create, Describe, List,
+// Delete, Stop) work on it by the names of its members. Below it sqlstore and
+// memstore keep the records.
 package resource
 
 import (

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"sync"
 
 	_ "modernc.org/sqlite" // registers the driver "sqlite"
@@ -41,6 +42,14 @@ func Open(ctx context.Context, path, schema string) (_ *File, err error) {
 			_ = f.Close()
 		}
 	}()
+	// The file, and with it SQLite's side files, is for its owner only.
+	made, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := made.Close(); err != nil {
+		return nil, err
+	}
 	// A commit is handed to the operating system and not waited for on the disk:
 	// it survives the process, not a power cut, in which the last moments go.
 	f.writers, err = sql.Open("sqlite", source(path, "auto_vacuum(INCREMENTAL)", "journal_mode(WAL)", "synchronous(NORMAL)",

@@ -94,7 +94,7 @@ func (p *pkgWriter) structure(b *bytes.Buffer, name, shape string) {
 	if shape != "" {
 		members = p.s.Shapes[shape].Members
 	}
-	what := "is the message"
+	var what string
 	if shape != "" && name != goName(shape) {
 		what = "is the model's " + shape
 	} else if shape != "" {

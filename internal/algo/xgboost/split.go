@@ -12,7 +12,7 @@ type regular struct {
 	lossguide                     bool
 	byTree, byLevel, byNode       float64 // colsample_*
 	subsample                     float64
-	maxBin, parallelTrees, rounds int
+	maxBin, parallelTrees int
 }
 
 // minGain is XGBoost's kRtEps: a smaller gain is rounding noise.

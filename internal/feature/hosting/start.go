@@ -106,7 +106,7 @@ func (s *Service) modelDir(ctx context.Context, dir string, v *variant) (string,
 	}
 	if v.Data != nil {
 		if err := s.fetch(ctx, tmp, *v.Data); err != nil {
-			return "", fmt.Errorf("%w for container \"container_1\" from URL: %q. Please ensure that there is an object located at the URL and that it is a valid archive. %v", errModelData, v.Data.URI, err)
+			return "", fmt.Errorf("%w for container \"container_1\" from URL: %q. Please ensure that there is an object located at the URL and that it is a valid archive. %w", errModelData, v.Data.URI, err)
 		}
 	}
 	return dir, os.Rename(tmp, dir)

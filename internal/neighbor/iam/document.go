@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/sagebrush-ml/sagebrush/internal/arn"
 )
 
 // document is a policy.
@@ -30,7 +32,27 @@ type statement struct {
 	NotAction    list[string]
 	Resource     list[string]
 	NotResource  list[string]
-	Condition    map[string]map[string]any
+	Condition    map[string]map[string]list[scalar] // operator, key, values
+}
+
+// scalar is a condition's value: a text, a number or a boolean, as text.
+type scalar string
+
+// UnmarshalJSON reads one of the three.
+func (s *scalar) UnmarshalJSON(b []byte) error {
+	var v any
+	if err := json.Unmarshal(b, &v); err != nil {
+		return err
+	}
+	switch v := v.(type) {
+	case string:
+		*s = scalar(v)
+	case float64, bool:
+		*s = scalar(bytes.TrimSpace(b))
+	default:
+		return errors.New("a condition's value is a text, a number or a boolean")
+	}
+	return nil
 }
 
 // list is one value or several in JSON.
@@ -82,11 +104,12 @@ func strict(b []byte, v any) error {
 	return nil
 }
 
-// The two kinds of policy: one says who may assume a role, the other what its
-// owner may do.
+// The kinds of policy: who may assume a role, what its owner may do, and who may
+// do what with the resource that has it.
 const (
 	trustPolicy = iota
 	permissionPolicy
+	resourcePolicy
 )
 
 var vendorAction = regexp.MustCompile(`^(\*|[a-zA-Z0-9-]+:[a-zA-Z0-9*?]+)$`)
@@ -131,9 +154,18 @@ func (st *statement) check(kind int) error {
 			return malformed("Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.")
 		}
 	}
-	if kind == permissionPolicy {
-		if st.Principal != nil || st.NotPrincipal != nil {
+	for name := range st.Condition {
+		if _, ok := operatorNamed(name); !ok {
+			return malformed("Invalid Condition type : %s.", name)
+		}
+	}
+	if kind != trustPolicy {
+		named := st.Principal != nil || st.NotPrincipal != nil
+		switch {
+		case named && kind == permissionPolicy:
 			return malformed("Policy document should not specify a principal.")
+		case !named && kind == resourcePolicy:
+			return malformed("Missing required field Principal")
 		}
 		if (len(st.Resource) == 0) == (len(st.NotResource) == 0) {
 			return malformed("Policy statement must contain resources.")
@@ -197,6 +229,15 @@ func (p *principals) includes(service string) bool {
 		return false
 	}
 	return p.everyone || slices.ContainsFunc(p.byKind["Service"], func(n string) bool { return n == service || n == "*" }) || slices.Contains(p.byKind["AWS"], "*")
+}
+
+// covers tells whether the principals include a caller, by its ARN: itself, or
+// the account that it is of.
+func (p *principals) covers(caller string) bool {
+	return p.everyone || slices.ContainsFunc(p.byKind["AWS"], func(n string) bool {
+		a, err := arn.Parse(caller)
+		return n == "*" || n == caller || err == nil && (n == a.Account || n == "arn:"+a.Partition+":iam::"+a.Account+":root")
+	})
 }
 
 // escaped is a document as IAM answers it: percent-encoded by RFC 3986.

@@ -6,8 +6,9 @@
 //
 // Records stand in the one store of all records, under no Region, since IAM has
 // none. Names are unique, and found, without regard to case, as the service has
-// it. Documents are checked for their form; what they allow is not evaluated
-// here, but for the trust of a role in SageMaker.
+// it. Documents are checked for their form. What they allow is told to who asks
+// (SimulatePrincipalPolicy) and keeps nobody from anything; only the trust of a
+// role in SageMaker is insisted on.
 package iam
 
 import (
@@ -85,6 +86,7 @@ func (s *Service) Install(t *op.Table) {
 	op.Handle(t, wiam.ListPolicies, s.listPolicies)
 	op.Handle(t, wiam.ListPolicyVersions, s.listPolicyVersions)
 	op.Handle(t, wiam.DeletePolicy, s.deletePolicy)
+	op.Handle(t, wiam.SimulatePrincipalPolicy, s.simulatePrincipalPolicy)
 	op.Handle(t, wiam.CreateUser, s.createUser)
 	op.Handle(t, wiam.GetUser, s.getUser)
 	op.Handle(t, wiam.ListUsers, s.listUsers)
@@ -101,7 +103,25 @@ const (
 	TutorialRole = "SageMakerRole"                 // the name that tutorials use
 )
 
-const sageMakerTrust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"sagemaker.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
+const (
+	// Feature processors have their role trusted by the scheduler too.
+	sageMakerTrust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":["sagemaker.amazonaws.com","scheduler.amazonaws.com"]},"Action":"sts:AssumeRole"}]}`
+
+	// AmazonSageMakerFullAccess reaches no bucket whose name lacks "sagemaker".
+	// In AWS the console's choice "any S3 bucket" adds what does; beside it
+	// stands what clients look for before they make features or evaluations.
+	executionPolicy         = "AmazonSageMaker-ExecutionPolicy"
+	executionPolicyDocument = `{
+  "Version": "2012-10-17",
+  "Statement": [
+    {"Sid": "AnyBucket", "Effect": "Allow", "Action": ["s3:DeleteObject", "s3:GetObject", "s3:ListBucket", "s3:PutObject"], "Resource": "*"},
+    {"Sid": "Catalog", "Effect": "Allow", "Action": ["glue:GetDatabase*", "glue:GetPartition*", "glue:GetTable*"], "Resource": "*"},
+    {"Sid": "Evaluation", "Effect": "Allow", "Action": ["bedrock:CreateEvaluationJob", "bedrock:GetEvaluationJob"], "Resource": "*"},
+    {"Sid": "Keys", "Effect": "Allow", "Action": ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"], "Resource": "*"},
+    {"Sid": "Itself", "Effect": "Allow", "Action": ["iam:GetRole", "iam:SimulatePrincipalPolicy"], "Resource": "*"}
+  ]
+}`
+)
 
 // Ensure makes the roles that let a first job run without any IAM work:
 // DefaultRole and TutorialRole, which SageMaker may assume. It leaves roles
@@ -120,6 +140,9 @@ func (s *Service) Ensure(ctx context.Context) error {
 		}
 		if err == nil {
 			_, err = s.attachRolePolicy(ctx, &wiam.AttachRolePolicyInput{RoleName: in.RoleName, PolicyArn: managedPrefix + fullAccess})
+		}
+		if err == nil {
+			_, err = s.putRolePolicy(ctx, &wiam.PutRolePolicyInput{RoleName: in.RoleName, PolicyName: executionPolicy, PolicyDocument: executionPolicyDocument})
 		}
 		if err != nil {
 			return fmt.Errorf("make role %q: %w", in.RoleName, err)

@@ -224,10 +224,10 @@ func TestRolePolicies(t *testing.T) {
 	refused(t, b, wiam.DeleteRole, wiam.DeleteRoleInput{RoleName: "r"}, "DeleteConflict", 409, "must detach all policies first")
 	call(t, b, wiam.DetachRolePolicy, wiam.DetachRolePolicyInput{RoleName: "r", PolicyArn: full})
 	refused(t, b, wiam.DetachRolePolicy, wiam.DetachRolePolicyInput{RoleName: "r", PolicyArn: full}, "NoSuchEntity", 404, "Policy "+full+" was not found.")
-	for i := range 9 {
+	for i := range maxAttached - 1 {
 		call(t, b, attach, wiam.AttachRolePolicyInput{RoleName: "r", PolicyArn: fmt.Sprint("arn:aws:iam::aws:policy/p", i)})
 	}
-	refused(t, b, attach, wiam.AttachRolePolicyInput{RoleName: "r", PolicyArn: full}, "LimitExceeded", 409, "PoliciesPerRole: 10")
+	refused(t, b, attach, wiam.AttachRolePolicyInput{RoleName: "r", PolicyArn: full}, "LimitExceeded", 409, "PoliciesPerRole: 25")
 }
 
 func TestPolicies(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 // The quotas of a role's policies.
 const (
 	maxInline   = 10240 // characters of all inline policies together
-	maxAttached = 10    // managed policies
+	maxAttached = 25    // managed policies: as far as AWS lets the quota of 10 be raised, since the SDK's own roles have 11
 )
 
 // putRolePolicy is API_PutRolePolicy: it adds or replaces an inline policy.

@@ -5,6 +5,7 @@ package logs
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"github.com/sagebrush-ml/sagebrush/internal/sqlfile"
 	"math"
@@ -166,7 +167,7 @@ func (s *Service) forward(ctx context.Context, q sqlfile.Querier, id int64, at c
 	begin := at
 	err := q.QueryRowContext(ctx, `SELECT first_ts, first_id FROM chunk WHERE stream = ? AND (first_ts, first_id) <= (?, ?)
 		ORDER BY first_ts DESC, first_id DESC LIMIT 1`, id, at.ts, at.id).Scan(&begin.ts, &begin.id)
-	if err != nil && err != sql.ErrNoRows {
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, err
 	}
 	var out []event

@@ -179,6 +179,7 @@ func TestSessionsOutliveTheServerAndEnd(t *testing.T) {
 		t.Error("a session that ended a day ago is still kept")
 	}
 	call(t, root, b, wiam.DetachRolePolicy, wiam.DetachRolePolicyInput{RoleName: iam.DefaultRole, PolicyArn: "arn:aws:iam::aws:policy/AmazonSageMakerFullAccess"})
+	call(t, root, b, wiam.DeleteRolePolicy, wiam.DeleteRolePolicyInput{RoleName: iam.DefaultRole, PolicyName: "AmazonSageMaker-ExecutionPolicy"})
 	call(t, root, b, wiam.DeleteRole, wiam.DeleteRoleInput{RoleName: iam.DefaultRole})
 	if _, ok, _ := b.Lookup(root, later.AccessKeyId); ok {
 		t.Error("a session outlives its role")
