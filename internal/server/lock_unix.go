@@ -9,7 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 )
+
+// heirs is how long the lock of a server that was killed may live on: a child
+// that it had forked holds the lock too, until it becomes its task.
+const heirs = time.Second
 
 // lockHome makes this process the only server of a home. The lock goes with
 // the process, however it ends.
@@ -18,7 +23,12 @@ func lockHome(home string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock home: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	for end := time.Now().Add(heirs); err != nil && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	}
+	if err != nil {
 		f.Close()
 		at := ""
 		if r, err := FindRunning(home); err == nil {
