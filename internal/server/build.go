@@ -19,6 +19,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/logs"
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/sts"
 	"github.com/sagebrush-ml/sagebrush/internal/object/versity"
+	"github.com/sagebrush-ml/sagebrush/internal/proxy"
 	"github.com/sagebrush-ml/sagebrush/internal/reconcile"
 	"github.com/sagebrush-ml/sagebrush/internal/resource/sqlstore"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime/process"
@@ -77,7 +78,7 @@ func (s *Server) build(ctx context.Context) error {
 	s.add("cloudwatch", metrics.Run)
 
 	objects, err := versity.New(versity.Options{Root: s.path("s3", "data"), State: s.path("s3", "state"),
-		Region: s.creds.Region, Keys: users, RootKey: s.creds.Key(), Log: log})
+		Region: s.creds.Region, Keys: users, RootKey: s.creds.Key(), SplitHost: proxy.SplitS3Host, Log: log})
 	if err != nil {
 		return err
 	}

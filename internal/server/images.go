@@ -4,11 +4,11 @@ package server
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"strings"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo/builtin"
+	"github.com/sagebrush-ml/sagebrush/internal/neighbor/ecr"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 )
 
@@ -46,12 +46,10 @@ func (i images) Image(_ context.Context, uri string) (runtime.Image, error) {
 	return img, nil
 }
 
-// resolved is the digest form of a built-in image's URI. There is no image to
-// take a digest of, so it is one of the name, and always the same.
+// resolved is the digest form of a built-in image's URI, as ECR here tells it.
 func resolved(uri string) string {
-	repo := uri
-	if i := strings.LastIndexByte(uri, ':'); i > strings.LastIndexByte(uri, '/') {
-		repo = uri[:i]
-	}
-	return fmt.Sprintf("%s@sha256:%x", repo, sha256.Sum256([]byte(uri)))
+	host, rest, _ := strings.Cut(uri, "/")
+	account, _, _ := strings.Cut(host, ".")
+	name, tag, _ := strings.Cut(rest, ":")
+	return host + "/" + name + "@" + ecr.Digest(account, name, tag)
 }

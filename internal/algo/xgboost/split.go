@@ -6,13 +6,13 @@ import "math"
 
 // regular is what shapes trees: the penalties and limits of splits.
 type regular struct {
-	eta, gamma, lambda, alpha     float64
-	minChildWeight, maxDeltaStep  float64
-	maxDepth, maxLeaves           int
-	lossguide                     bool
-	byTree, byLevel, byNode       float64 // colsample_*
-	subsample                     float64
-	maxBin, parallelTrees int
+	eta, gamma, lambda, alpha    float64
+	minChildWeight, maxDeltaStep float64
+	maxDepth, maxLeaves          int
+	lossguide                    bool
+	byTree, byLevel, byNode      float64 // colsample_*
+	subsample                    float64
+	maxBin, parallelTrees        int
 }
 
 // minGain is XGBoost's kRtEps: a smaller gain is rounding noise.

@@ -4,6 +4,7 @@ package versity
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strings"
 
@@ -26,12 +27,16 @@ type backend struct {
 
 // PutObject refuses a body that ends before its length. The HTTP server tells a
 // connection that broke and a body that ended with the same io.EOF, and without
-// a checksum from the client the backend would keep the half it got.
+// a checksum from the client the backend would keep the half it got. The
+// framing of the body is not kept as the object's encoding.
 func (b *backend) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3response.PutObjectOutput, error) {
 	// The length of a form, which is a POST, is not that of the object in it;
 	// a form that breaks off lacks its last boundary.
 	if c, ok := ctx.(*fasthttp.RequestCtx); !ok || c.IsPut() {
 		in.Body = exactly(in.Body, in.ContentLength)
+	}
+	if in.ContentEncoding != nil {
+		in.ContentEncoding = new(withoutChunked(*in.ContentEncoding))
 	}
 	return b.Posix.PutObject(ctx, in)
 }
@@ -63,7 +68,7 @@ type exactReader struct {
 func (e *exactReader) Read(p []byte) (int, error) {
 	n, err := e.Reader.Read(p)
 	e.left -= int64(n)
-	if err == io.EOF && e.left > 0 {
+	if (err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF)) && e.left > 0 {
 		err = s3err.GetAPIError(s3err.ErrIncompleteBody)
 	}
 	return n, err
@@ -91,20 +96,7 @@ func (b *backend) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.H
 	return b.Posix.HeadObject(ctx, in)
 }
 
-// ListObjects settles the ETags of the page.
-func (b *backend) ListObjects(ctx context.Context, in *s3.ListObjectsInput) (s3response.ListObjectsResult, error) {
-	out, err := b.Posix.ListObjects(ctx, in)
-	b.settlePage(*in.Bucket, out.Contents)
-	return out, err
-}
-
-// ListObjectsV2 settles the ETags of the page.
-func (b *backend) ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input) (s3response.ListObjectsV2Result, error) {
-	out, err := b.Posix.ListObjectsV2(ctx, in)
-	b.settlePage(*in.Bucket, out.Contents)
-	return out, err
-}
-
+// settlePage settles the ETags of the objects of a page.
 func (b *backend) settlePage(bucket string, page []s3response.Object) {
 	for i, o := range page {
 		if o.ETag == nil || !strings.HasSuffix(*o.ETag, settledSuffix) {

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
 	"github.com/sagebrush-ml/sagebrush/internal/object"
 )
 
@@ -73,10 +75,28 @@ func BenchmarkListFlat(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	for b.Loop() {
-		n := 0
-		if err := object.All(b.Context(), s, object.URI{Bucket: "bucket"}, func(object.Info) error { n++; return nil }); err != nil || n != 100_000 {
-			b.Fatal(n, err)
+	b.Run("door", func(b *testing.B) {
+		door := &backend{Posix: s.posix, store: s}
+		for b.Loop() {
+			n, marker := 0, ""
+			for more := true; more; {
+				r, err := door.ListObjectsV2(b.Context(), &s3.ListObjectsV2Input{Bucket: new("bucket"), ContinuationToken: &marker, MaxKeys: new(int32(1000))})
+				if err != nil {
+					b.Fatal(err)
+				}
+				n, more, marker = n+len(r.Contents), *r.IsTruncated, value(r.NextContinuationToken)
+			}
+			if n != 100_000 {
+				b.Fatal(n)
+			}
 		}
-	}
+	})
+	b.Run("inside", func(b *testing.B) {
+		for b.Loop() {
+			n := 0
+			if err := object.All(b.Context(), s, object.URI{Bucket: "bucket"}, func(object.Info) error { n++; return nil }); err != nil || n != 100_000 {
+				b.Fatal(n, err)
+			}
+		}
+	})
 }

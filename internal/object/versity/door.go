@@ -4,7 +4,6 @@ package versity
 
 import (
 	"context"
-	"encoding/xml"
 	"errors"
 	"log/slog"
 	"net"
@@ -19,6 +18,8 @@ import (
 
 	"github.com/versity/versitygw/backend/posix"
 	"github.com/versity/versitygw/s3err"
+
+	"github.com/sagebrush-ml/sagebrush/internal/auth"
 )
 
 // copyBytes is the size of the buffers that bodies pass through.
@@ -27,8 +28,11 @@ const copyBytes = 256 << 10
 // Handler is S3 for net/http. It hands each request to the S3 server as it
 // came: same Host, same bytes in path and query, so that the signature still
 // holds; bodies stream both ways. The server checks signature version 4 itself,
-// in headers and in presigned URLs; presigned URLs of version 2, which boto3
-// makes for endpoints of its user's own, are checked here.
+// in headers and in presigned URLs. What it does not know is checked here and
+// signed again: presigned URLs of version 2, which boto3 makes for endpoints of
+// its user's own, signatures for other regions than Options.Region, and the
+// hosts of AWS that Options.SplitHost knows. Buckets of all regions are in the
+// one place that there is.
 //
 // Requests wait until Run has begun to listen.
 func (s *Store) Handler() http.Handler {
@@ -38,7 +42,7 @@ func (s *Store) Handler() http.Handler {
 		BufferPool:     &buffers{},
 		ErrorHandler:   s.unreachable,
 		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-		ModifyResponse: func(r *http.Response) error { r.Header.Del("Server"); return nil },
+		ModifyResponse: s.answered,
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.inWork.begin() {
@@ -58,15 +62,12 @@ func (s *Store) Handler() http.Handler {
 			})
 			return
 		}
-		if isPresignedV2(r) {
-			signed, err := s.acceptPresignedV2(r)
-			if err != nil {
-				refuse(w, r, err)
-				return
-			}
-			r = signed
+		admitted, err := s.admit(r)
+		if err != nil {
+			refuse(w, r, err)
+			return
 		}
-		proxy.ServeHTTP(&lowerMetadata{ResponseWriter: w}, r)
+		proxy.ServeHTTP(&lowerMetadata{ResponseWriter: w}, admitted)
 	})
 }
 
@@ -147,11 +148,16 @@ func (s *Store) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 }
 
 // unreachable answers when the S3 server has not. It says nothing to a client
-// that has gone.
+// that has gone. A body that was not the one that was signed ended the
+// connection to the server, which has kept nothing of it.
 func (s *Store) unreachable(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
 		s.log.DebugContext(r.Context(), "S3 client left", "method", r.Method, "path", r.URL.Path)
 		panic(http.ErrAbortHandler)
+	}
+	if refusal, ok := errors.AsType[*auth.Refusal](err); ok {
+		refuse(w, r, inXML(refusal))
+		return
 	}
 	s.log.ErrorContext(r.Context(), "S3 request did not get through", "method", r.Method, "path", r.URL.Path, "error", err)
 	refuse(w, r, errUnavailable)
@@ -172,7 +178,7 @@ func refuse(w http.ResponseWriter, r *http.Request, err error) {
 		e = s3err.GetAPIError(s3err.ErrInternalError)
 	}
 	id := w.Header().Get("X-Amz-Request-Id") // the front may have given one
-	body := append([]byte(xml.Header), e.XMLBody(id, "")...)
+	body := e.XMLBody(id, "")
 	w.Header().Set("Content-Type", "application/xml")
 	if r.Method != http.MethodHead {
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)))

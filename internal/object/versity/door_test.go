@@ -77,7 +77,7 @@ func TestDoorWithBoto3(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(root, "by-hand", "out", "model.bin"), []byte("weights"), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			s, address := serve(t, Options{Root: root, State: state, Sidecar: sidecar})
+			s, address := serve(t, Options{Root: root, State: state, Sidecar: sidecar, SplitHost: splitHost})
 			if err := s.MakeBucket(t.Context(), "inside"); err != nil {
 				t.Fatal(err)
 			}
@@ -85,8 +85,11 @@ func TestDoorWithBoto3(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			// Over TLS the SDK sends checksums behind its bodies.
+			encrypted := httptest.NewTLSServer(s.Handler())
+			defer encrypted.Close()
 			settings, err := json.Marshal(map[string]any{
-				"url": address, "root": root, "account": account, "folders": []string{"by-hand", "inside"},
+				"url": address, "tls": encrypted.URL, "root": root, "account": account, "folders": []string{"by-hand", "inside"},
 				"key": userKey.ID, "secret": userKey.Secret, "rootKey": rootKey.ID, "rootSecret": rootKey.Secret,
 				"sessionKey": sessionKey.ID, "sessionSecret": sessionKey.Secret, "sessionToken": sessionKey.SessionToken, "oldKey": pastKey.ID,
 				"inside": map[string]any{"bucket": "inside", "key": "d/ü.json", "value": `{"a":1}`, "etag": inside.ETag},

@@ -32,6 +32,12 @@ import (
 // request is signed by the user's key; its body is not covered.
 func request(t testing.TB, method, address string, body io.Reader, size int64) *http.Request {
 	t.Helper()
+	return requestIn(t, "us-east-1", method, address, body, size)
+}
+
+// requestIn is request, signed for a region.
+func requestIn(t testing.TB, region, method, address string, body io.Reader, size int64) *http.Request {
+	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, address, body)
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +47,7 @@ func request(t testing.TB, method, address string, body io.Reader, size int64) *
 	r.Header.Set("X-Amz-Content-Sha256", unsigned)
 	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
 	c := aws.Credentials{AccessKeyID: userKey.ID, SecretAccessKey: userKey.Secret}
-	if err := signer.SignHTTP(t.Context(), c, r, unsigned, "s3", "us-east-1", time.Now()); err != nil {
+	if err := signer.SignHTTP(t.Context(), c, r, unsigned, "s3", region, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -79,6 +85,12 @@ type zero struct{}
 func (zero) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 func TestBodiesAreNotGathered(t *testing.T) {
+	for _, region := range []string{"us-east-1", "us-west-2"} {
+		t.Run(region, func(t *testing.T) { bodiesAreNotGathered(t, region) })
+	}
+}
+
+func bodiesAreNotGathered(t *testing.T, region string) {
 	s, address := served(t, Options{})
 	const size = 512 << 20
 	ctx, stop := context.WithCancel(t.Context())
@@ -99,10 +111,10 @@ func TestBodiesAreNotGathered(t *testing.T) {
 			}
 		}
 	}()
-	if a, body := do(t, request(t, "PUT", address+"/bucket/large", zeros(size), size)); a.StatusCode != 200 {
+	if a, body := do(t, requestIn(t, region, "PUT", address+"/bucket/large", zeros(size), size)); a.StatusCode != 200 {
 		t.Fatalf("PUT: %s %s", a.Status, body)
 	}
-	a, err := http.DefaultClient.Do(request(t, "GET", address+"/bucket/large", nil, 0))
+	a, err := http.DefaultClient.Do(requestIn(t, region, "GET", address+"/bucket/large", nil, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,27 +170,29 @@ func TestExpectContinue(t *testing.T) {
 
 func TestAnUploadThatBreaksOffLeavesNothing(t *testing.T) {
 	s, address := served(t, Options{})
-	broken := errors.New("client died")
-	r := request(t, "PUT", address+"/bucket/half", io.MultiReader(zeros(8<<20), brokenReader{broken}), 16<<20)
-	if _, err := http.DefaultClient.Do(r); !errors.Is(err, broken) {
-		t.Fatalf("PUT: %v", err)
-	}
-	staging := filepath.Join(s.opt.Root, "bucket", posix.MetaTmpDir)
-	for deadline := time.Now().Add(10 * time.Second); ; {
-		left, err := os.ReadDir(staging)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			t.Fatal(err)
+	for _, region := range []string{"us-east-1", "us-west-2"} {
+		broken := errors.New("client died")
+		r := requestIn(t, region, "PUT", address+"/bucket/half", io.MultiReader(zeros(8<<20), brokenReader{broken}), 16<<20)
+		if _, err := http.DefaultClient.Do(r); !errors.Is(err, broken) {
+			t.Fatalf("PUT: %v", err)
 		}
-		if len(left) == 0 {
-			break
+		staging := filepath.Join(s.opt.Root, "bucket", posix.MetaTmpDir)
+		for deadline := time.Now().Add(10 * time.Second); ; {
+			left, err := os.ReadDir(staging)
+			if err != nil && !errors.Is(err, os.ErrNotExist) {
+				t.Fatal(err)
+			}
+			if len(left) == 0 {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("still there: %v", left)
+			}
+			time.Sleep(5 * time.Millisecond)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("still there: %v", left)
+		if _, err := s.Stat(t.Context(), object.URI{Bucket: "bucket", Key: "half"}); !errors.Is(err, object.ErrNotFound) {
+			t.Errorf("Stat: %v", err)
 		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	if _, err := s.Stat(t.Context(), object.URI{Bucket: "bucket", Key: "half"}); !errors.Is(err, object.ErrNotFound) {
-		t.Errorf("Stat: %v", err)
 	}
 }
 

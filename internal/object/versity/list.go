@@ -36,27 +36,17 @@ func (s *Store) List(ctx context.Context, u object.URI, after string, max int) (
 	if max < 1 {
 		max = 1000
 	}
-	w := walk{ctx: ctx, store: s, bucket: u.Bucket, prefix: u.Key, after: after, max: max}
+	l := lister{ctx: ctx, store: s, bucket: u.Bucket, max: max}
 	_, deletes, err := s.attrs.get(nil, s.attrBucket(u.Bucket), "", versioningAttribute)
 	if err != nil {
 		return nil, false, fmt.Errorf("list %v: %w", u, err)
 	}
-	w.deletes = deletes
-	// Everything that can match lies in the folder that the prefix leads to.
-	folder := u.Key[:strings.LastIndex(u.Key, "/")+1]
-	if folder != "" {
-		if checkURI(object.URI{Bucket: u.Bucket, Key: folder}) != nil {
-			return nil, false, nil // no key can begin so
-		}
-		err = w.folderObject(folder)
-	}
-	if err == nil {
-		err = w.folder(folder)
-	}
-	if err != nil && !errors.Is(err, errFull) {
+	l.deletes = deletes
+	w := walk{ctx: ctx, store: s, bucket: u.Bucket, prefix: u.Key, after: after, file: l.file, folder: l.folder}
+	if err := w.run(); err != nil && !errors.Is(err, errFull) {
 		return nil, false, fmt.Errorf("list %v: %w", u, err)
 	}
-	return w.page, w.more, nil
+	return l.page, l.more, nil
 }
 
 // attrBucket is how the bucket is called when attributes are read by path and
@@ -71,31 +61,45 @@ func (s *Store) attrBucket(bucket string) string {
 // errFull ends a walk whose page is full.
 var errFull = errors.New("page is full")
 
-// walk gathers one page.
+// walk goes through the keys of a bucket that begin with prefix, in byte order.
+// It calls for those that come after a key; what a call returns ends it.
 type walk struct {
-	ctx           context.Context
-	store         *Store
-	bucket        string
+	ctx    context.Context
+	store  *Store
+	bucket string
+
 	prefix, after string
-	max           int
-	deletes       bool // the bucket may hold delete markers
+	delimiter     string // keys that hold it behind prefix are told as one, up to it; "" for none
 
-	page []object.Info
-	more bool
+	file   func(key string) error
+	folder func(key string) error // which ends in "/" and may be an object
+	common func(prefix string) error
+
+	last string // what common was told last
 }
 
-// path is the file or folder of key.
-func (w *walk) path(key string) string {
-	return filepath.Join(w.store.opt.Root, w.bucket, filepath.FromSlash(key))
+// run walks. Everything that can match lies in the folder that the prefix leads
+// to.
+func (w *walk) run() error {
+	folder := w.prefix[:strings.LastIndex(w.prefix, "/")+1]
+	if folder != "" {
+		if checkURI(object.URI{Bucket: w.bucket, Key: folder}) != nil {
+			return nil // no key can begin so
+		}
+		if err := w.tellFolder(folder); err != nil {
+			return err
+		}
+	}
+	return w.walk(folder)
 }
 
-// folder walks the folder of the keys that begin with key, which is "" or ends
-// in "/". A folder that is not there has no keys.
-func (w *walk) folder(key string) error {
+// walk walks the folder of the keys that begin with key, which is "" or ends in
+// "/". A folder that is not there has no keys.
+func (w *walk) walk(key string) error {
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
-	names, err := w.store.dirs.read(w.path(key))
+	names, err := w.store.dirs.read(w.store.path(w.bucket, key))
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENAMETOOLONG) {
 		return nil
 	}
@@ -110,12 +114,20 @@ func (w *walk) folder(key string) error {
 		if !strings.HasPrefix(child, w.prefix) {
 			return nil // sorted, so none that follows has it
 		}
-		if strings.HasSuffix(name, "/") {
-			if err := w.folderObject(child); err != nil {
+		common, rolled := w.rolled(child)
+		switch {
+		case rolled:
+			// What follows with the same prefix follows at once.
+			if common > w.after && common != w.last {
+				w.last = common
+				err = w.common(common)
+			}
+		case strings.HasSuffix(name, "/"):
+			if err := w.tellFolder(child); err != nil {
 				return err
 			}
-			err = w.folder(child)
-		} else {
+			err = w.walk(child)
+		case child > w.after:
 			err = w.file(child)
 		}
 		if err != nil {
@@ -123,6 +135,26 @@ func (w *walk) folder(key string) error {
 		}
 	}
 	return nil
+}
+
+// rolled is what the key is told as, if it holds the delimiter.
+func (w *walk) rolled(key string) (string, bool) {
+	if w.delimiter == "" {
+		return "", false
+	}
+	at := strings.Index(key[len(w.prefix):], w.delimiter)
+	if at < 0 {
+		return "", false
+	}
+	return key[:len(w.prefix)+at+len(w.delimiter)], true
+}
+
+// tellFolder tells of a folder that may be wanted.
+func (w *walk) tellFolder(key string) error {
+	if key <= w.after || !strings.HasPrefix(key, w.prefix) {
+		return nil
+	}
+	return w.folder(key)
 }
 
 // first is the index of the first of names in the folder key that can hold a
@@ -142,65 +174,76 @@ func (w *walk) first(key string, names []string) int {
 	return i
 }
 
+// lister gathers one page of objects.
+type lister struct {
+	ctx     context.Context
+	store   *Store
+	bucket  string
+	max     int
+	deletes bool // the bucket may hold delete markers
+
+	page []object.Info
+	more bool
+}
+
+// path is the file or folder of key.
+func (s *Store) path(bucket, key string) string {
+	return filepath.Join(s.opt.Root, bucket, filepath.FromSlash(key))
+}
+
 // add takes an object into the page.
-func (w *walk) add(o object.Info) error {
-	if len(w.page) == w.max {
-		w.more = true
+func (l *lister) add(o object.Info) error {
+	if len(l.page) == l.max {
+		l.more = true
 		return errFull
 	}
-	w.page = append(w.page, o)
+	l.page = append(l.page, o)
 	return nil
 }
 
 // file adds the object of a file.
-func (w *walk) file(key string) error {
-	if key <= w.after {
-		return nil
-	}
-	info, err := os.Lstat(w.path(key))
+func (l *lister) file(key string) error {
+	info, err := os.Lstat(l.store.path(l.bucket, key))
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
 		return nil // gone meanwhile
 	}
 	if err != nil {
 		return err
 	}
-	at := w.store.attrBucket(w.bucket)
-	if w.deletes {
-		_, deleted, err := w.store.attrs.get(nil, at, key, deletedAttribute)
+	at := l.store.attrBucket(l.bucket)
+	if l.deletes {
+		_, deleted, err := l.store.attrs.get(nil, at, key, deletedAttribute)
 		if err != nil || deleted {
 			return err
 		}
 	}
-	tag, _, err := w.store.attrs.get(nil, at, key, etagAttribute)
+	tag, _, err := l.store.attrs.get(nil, at, key, etagAttribute)
 	if err != nil {
 		return err
 	}
-	u := object.URI{Bucket: w.bucket, Key: key}
+	u := object.URI{Bucket: l.bucket, Key: key}
 	if tag == "" || strings.HasSuffix(tag, settledSuffix) {
-		o, err := w.store.Stat(w.ctx, u)
+		o, err := l.store.Stat(l.ctx, u)
 		if errors.Is(err, object.ErrNotFound) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		return w.add(o)
+		return l.add(o)
 	}
-	return w.add(infoOf(u, info, tag))
+	return l.add(infoOf(u, info, tag))
 }
 
-// folderObject adds the object that a folder itself is, if it is one.
-func (w *walk) folderObject(key string) error {
-	if key <= w.after || !strings.HasPrefix(key, w.prefix) {
-		return nil
-	}
-	tag, ok, err := w.store.attrs.get(nil, w.store.attrBucket(w.bucket), key, etagAttribute)
+// folder adds the object that a folder itself is, if it is one.
+func (l *lister) folder(key string) error {
+	tag, ok, err := l.store.attrs.get(nil, l.store.attrBucket(l.bucket), key, etagAttribute)
 	if err != nil || !ok {
 		return err
 	}
-	info, err := os.Lstat(w.path(key))
+	info, err := os.Lstat(l.store.path(l.bucket, key))
 	if err != nil || !info.IsDir() {
 		return nil
 	}
-	return w.add(infoOf(object.URI{Bucket: w.bucket, Key: key}, info, tag))
+	return l.add(infoOf(object.URI{Bucket: l.bucket, Key: key}, info, tag))
 }

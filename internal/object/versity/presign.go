@@ -3,13 +3,11 @@
 package versity
 
 import (
-	"context"
 	"crypto/hmac"
 	"crypto/sha1"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -17,8 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	vauth "github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/s3err"
 )
@@ -107,8 +103,7 @@ func (s *Store) acceptPresignedV2(r *http.Request) (*http.Request, error) {
 			rest = append(rest, p)
 		}
 	}
-	u := &users{keys: s.opt.Keys, root: s.opt.RootKey}
-	k, err := u.find(r.Context(), own[keyIDParam], own[tokenParam])
+	k, err := s.users.find(r.Context(), own[keyIDParam], own[tokenParam])
 	switch {
 	case errors.Is(err, vauth.ErrNoSuchUser):
 		return nil, s3err.GetInvalidAccessKeyIdErr(own[keyIDParam])
@@ -123,9 +118,10 @@ func (s *Store) acceptPresignedV2(r *http.Request) (*http.Request, error) {
 			header[name] = v
 		}
 	}
-	path, _, _ := strings.Cut(r.RequestURI, "?")
-	if bucket := s.bucketOfHost(r.Host); bucket != "" {
-		path = "/" + bucket + path
+	p := s.placeOf(r)
+	path := rawPath(r)
+	if p.hosted {
+		path = "/" + p.bucket + path
 	}
 	given, err := base64.StdEncoding.DecodeString(own[signatureParam])
 	if err != nil {
@@ -148,9 +144,7 @@ func (s *Store) acceptPresignedV2(r *http.Request) (*http.Request, error) {
 		return nil, s3err.GetExpiredPresignedURLError(0,
 			time.Unix(seconds, 0).UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 	}
-	return s.signAgain(r, header, rest, aws.Credentials{
-		AccessKeyID: k.ID, SecretAccessKey: k.Secret, SessionToken: k.SessionToken,
-	})
+	return s.signAgain(r, p, header, rest, k, unsignedPayload), nil
 }
 
 // signedV2 tells whether sum is the signature of text.
@@ -202,68 +196,6 @@ func stringToSignV2(method, path string, header http.Header, token, expires stri
 		}
 	}
 	return b.String()
-}
-
-// bucketOfHost is the bucket that a virtual-hosted address names, or "".
-func (s *Store) bucketOfHost(host string) string {
-	if s.opt.Domain == "" {
-		return ""
-	}
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	domain := s.opt.Domain
-	if d, _, err := net.SplitHostPort(domain); err == nil {
-		domain = d
-	}
-	bucket, ok := strings.CutSuffix(host, "."+domain)
-	if !ok {
-		return ""
-	}
-	return bucket
-}
-
-// signAgain is r with header and query, signed by c in version 4. The body is
-// not covered, as it was not before.
-func (s *Store) signAgain(r *http.Request, header http.Header, query []param, c aws.Credentials) (*http.Request, error) {
-	var raw strings.Builder
-	for i, p := range query {
-		if i > 0 {
-			raw.WriteByte('&')
-		}
-		raw.WriteString(escape(p.name, false) + "=" + escape(p.value, false))
-	}
-	const unsigned = "UNSIGNED-PAYLOAD"
-	header.Del("X-Amz-Date")
-	header.Set("X-Amz-Content-Sha256", unsigned)
-
-	// Only what must be signed is: headers that pass a proxy unchanged.
-	bare := &http.Request{
-		Method: r.Method,
-		Host:   r.Host,
-		URL:    &url.URL{Scheme: "http", Host: r.Host, Opaque: escape(r.URL.Path, true), RawQuery: raw.String()},
-		Header: http.Header{},
-	}
-	for name, v := range header {
-		if strings.HasPrefix(strings.ToLower(name), "x-amz-") {
-			bare.Header[name] = v
-		}
-	}
-	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
-	if err := signer.SignHTTP(context.WithoutCancel(r.Context()), c, bare, unsigned, "s3", s.opt.Region, time.Now()); err != nil {
-		return nil, fmt.Errorf("sign request again: %w", err)
-	}
-	for name, v := range bare.Header {
-		header[name] = v
-	}
-	out := r.Clone(r.Context())
-	out.Header = header
-	out.URL.RawQuery = bare.URL.RawQuery
-	out.RequestURI = bare.URL.Opaque
-	if out.URL.RawQuery != "" {
-		out.RequestURI += "?" + out.URL.RawQuery
-	}
-	return out, nil
 }
 
 // escape is the form that signature version 4 gives to a name, a value or a

@@ -101,8 +101,8 @@ func (s *Store) MakeBucket(ctx context.Context, bucket string) error {
 func (s *Store) acting(ctx context.Context) context.Context {
 	a := owner(s.opt.RootKey.Account)
 	// The backend looks its callers up by these plain strings.
-	ctx = context.WithValue(ctx, "account", a)       //nolint:staticcheck
-	return context.WithValue(ctx, "bucket-owner", a) //nolint:staticcheck
+	ctx = context.WithValue(ctx, "account", a)       //nolint:staticcheck // the key is the backend's
+	return context.WithValue(ctx, "bucket-owner", a) //nolint:staticcheck // the key is the backend's
 }
 
 // openFile opens the file that holds u, which the caller closes. Errors:

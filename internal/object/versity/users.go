@@ -33,20 +33,30 @@ var (
 	_ vauth.SigningKeyProvider = (*users)(nil)
 	_ vauth.FixedBucketOwner   = (*users)(nil)
 	_ vauth.PrincipalResolver  = (*users)(nil)
+	_ auth.Keys                = (*users)(nil)
 )
+
+// Lookup is the key with this ID, that of the root user if nobody else has it.
+// Errors are those of our own keys.
+func (u *users) Lookup(ctx context.Context, id string) (auth.Key, bool, error) {
+	k, ok, err := u.keys.Lookup(ctx, id)
+	if err != nil {
+		return auth.Key{}, false, fmt.Errorf("look up access key: %w", err)
+	}
+	if !ok && id == u.root.ID {
+		k = u.root
+	}
+	return k, k.Secret != "", nil
+}
 
 // find is the key with this ID, if it may be used with this session token now.
 // Errors: vauth.ErrNoSuchUser, vauth.ErrInvalidSessionToken, errExpiredToken.
 func (u *users) find(ctx context.Context, id, token string) (auth.Key, error) {
-	k, ok, err := u.keys.Lookup(ctx, id)
-	if err != nil {
-		return auth.Key{}, fmt.Errorf("look up access key: %w", err)
-	}
-	if !ok && id == u.root.ID && u.root.Secret != "" {
-		k, ok = u.root, true
-	}
+	k, ok, err := u.Lookup(ctx, id)
 	switch {
-	case !ok || k.Secret == "":
+	case err != nil:
+		return auth.Key{}, err
+	case !ok:
 		return auth.Key{}, vauth.ErrNoSuchUser
 	case subtle.ConstantTimeCompare([]byte(k.SessionToken), []byte(token)) != 1:
 		return auth.Key{}, vauth.ErrInvalidSessionToken

@@ -56,14 +56,20 @@ type Options struct {
 	Root  string // absolute folder; the folders in it are the buckets
 	State string // absolute folder outside Root for old versions, and for attributes where the file system has none
 
-	Region  string    // the region that signatures must name; "" is us-east-1
+	Region  string    // where buckets are whose maker names no region; "" is us-east-1
 	Keys    auth.Keys // who may call
 	RootKey auth.Key  // its Account owns every bucket; its ID is accepted where Keys does not know it
 
-	Domain       string // base of virtual-hosted addresses, "localhost" for bucket.localhost; "" for path style only
-	MaxBodyBytes int64  // longest request body; 0 is 5 GiB, S3's own limit
-	MaxRequests  int    // requests in work at one time, more answer SlowDown; 0 is 1024
-	Sidecar      bool   // keep attributes in files under State even where the file system could
+	Domain string // base of virtual-hosted addresses, "localhost" for bucket.localhost; "" for path style only
+
+	// SplitHost reads the bucket, "" for none, and the region out of a host of
+	// AWS's own: "data" and "us-west-2" from data.s3.us-west-2.amazonaws.com. It
+	// is false for all other hosts. nil knows none.
+	SplitHost func(host string) (bucket, region string, ok bool)
+
+	MaxBodyBytes int64 // longest request body; 0 is 5 GiB, S3's own limit
+	MaxRequests  int   // requests in work at one time, more answer SlowDown; 0 is 1024
+	Sidecar      bool  // keep attributes in files under State even where the file system could
 
 	Log *slog.Logger // nil is slog.Default()
 }
@@ -80,17 +86,19 @@ var open atomic.Bool
 // Store holds objects as files. Its methods may be called from several
 // goroutines at once.
 type Store struct {
-	opt     Options
-	log     *slog.Logger
-	attrs   attributes
-	posix   *posix.Posix
-	root    *os.Root // Options.Root; no symbolic link leads out of it
-	dirs    *dirCache
-	server  *s3api.S3ApiServer
-	address string        // where server listens, for net.Dial("unix", address)
-	ready   chan struct{} // closed once server listens
-	cwd     string        // working directory before New
-	closed  atomic.Bool
+	opt      Options
+	log      *slog.Logger
+	attrs    attributes
+	posix    *posix.Posix
+	root     *os.Root // Options.Root; no symbolic link leads out of it
+	dirs     *dirCache
+	users    *users
+	verifier *auth.Verifier // of what the server does not check
+	server   *s3api.S3ApiServer
+	address  string        // where server listens, for net.Dial("unix", address)
+	ready    chan struct{} // closed once server listens
+	cwd      string        // working directory before New
+	closed   atomic.Bool
 
 	transport *http.Transport // to server
 	inWork    *flights        // requests that Handler has taken
@@ -113,6 +121,8 @@ func New(o Options) (_ *Store, err error) {
 	}
 	s := &Store{opt: o, log: o.Log, dirs: newDirCache(), ready: make(chan struct{}), inWork: newFlights()}
 	s.transport = s.newTransport()
+	s.users = &users{keys: o.Keys, root: o.RootKey}
+	s.verifier = auth.New(auth.Options{Keys: s.users})
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -223,7 +233,7 @@ func (s *Store) newServer() error {
 		&backend{Posix: s.posix, store: s},
 		middlewares.RootUserConfig{Access: s.opt.RootKey.Account, Secret: hex.EncodeToString(secret)},
 		s.opt.Region,
-		&users{keys: s.opt.Keys, root: s.opt.RootKey},
+		s.users,
 		&accessLog{log: s.log}, nil, nil, nil,
 		options...,
 	)

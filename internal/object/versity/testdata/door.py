@@ -14,6 +14,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+urllib3.disable_warnings()  # the door's certificate is its own
 S = json.load(sys.stdin)
 BUCKET = "sagemaker-us-east-1-123456789012"
 failures = []
@@ -25,6 +26,16 @@ def client(key=None, secret=None, token=None, **config):
         "s3", endpoint_url=S["url"], region_name="us-east-1",
         aws_access_key_id=key or S["key"], aws_secret_access_key=secret or S["secret"],
         aws_session_token=token, config=Config(**config))
+
+
+def elsewhere(region, url=None, key=None, secret=None, token=None, **config):
+    """A client of another region; without url one that asks AWS's own hosts, by the door as its proxy."""
+    config.setdefault("retries", {"max_attempts": 0})
+    if url is None:
+        config["proxies"] = {"http": S["url"]}
+    return boto3.Session(region_name=region).client(
+        "s3", endpoint_url=url, use_ssl=url is not None, verify=False, aws_access_key_id=key or S["key"],
+        aws_secret_access_key=secret or S["secret"], aws_session_token=token, config=Config(**config))
 
 
 def check(name, got, want):
@@ -188,6 +199,112 @@ def presigned():
     check("presigned by nobody", (status, b"InvalidAccessKeyId" in body), (403, True))
 
 
+def regions():
+    data = os.urandom(20 << 20)
+    small = {"request_checksum_calculation": "when_required"}
+    signed = {"s3": {"payload_signing_enabled": True}}
+    for region, url, more in (
+            ("us-west-2", S["url"], {}), ("eu-central-1", S["tls"], {}), ("ap-south-1", S["url"], small), ("sa-east-1", S["tls"], signed),
+            ("us-west-1", None, {}), ("us-east-1", None, {}), ("ca-central-1", None, {"s3": {"addressing_style": "path"}})):
+        name = f"{region} {'AWS host' if url is None else url.split(':')[0]} "
+        c = elsewhere(region, url, **more)
+        b = f"sagemaker-{region}-{'aws' if url is None else 'own'}.dots"
+        refused(name + "head of a missing bucket", "404", 404, c.head_bucket, Bucket=b)
+        place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region, "Tags": [{"Key": "a", "Value": "b: c"}]}}
+        c.create_bucket(Bucket=b, **place)
+        refused(name + "second create", "BucketAlreadyOwnedByYou", 409, c.create_bucket, Bucket=b, **place)
+        if place:
+            check(name + "bucket tags", c.get_bucket_tagging(Bucket=b)["TagSet"], [{"Key": "a", "Value": "b: c"}])
+        where = (c.get_bucket_location(Bucket=b)["LocationConstraint"], s3.get_bucket_location(Bucket=b)["LocationConstraint"])
+        check(name + "location", where, (None, None) if region == "us-east-1" else (region, region))
+        check(name + "region of head", c.head_bucket(Bucket=b)["BucketRegion"], region)
+        key = "dir/obj ä+%2F~&?.bin"
+        put = c.put_object(Bucket=b, Key=key, Body=data[:100_000], ContentType="text/csv", Metadata={"one": "1  2"}, Tagging="a=1&b=two")
+        got = c.get_object(Bucket=b, Key=key)
+        check(name + "body", got["Body"].read() == data[:100_000], True)
+        check(name + "headers", (got["ContentType"], got["Metadata"], got["ETag"], got.get("ContentEncoding")),
+              ("text/csv", {"one": "1  2"}, '"%s"' % hashlib.md5(data[:100_000]).hexdigest(), None))
+        check(name + "checksum", got.get("ChecksumCRC32"), put.get("ChecksumCRC32"))
+        if more is not small:
+            check(name + "checksum is kept", "ChecksumCRC32" in got, True)
+        check(name + "head", c.head_object(Bucket=b, Key=key)["ContentLength"], 100_000)
+        c.put_object(Bucket=b, Key="empty", Body=b"", ContentEncoding="gzip")
+        got = c.get_object(Bucket=b, Key="empty")
+        check(name + "empty", (got["ContentLength"], got["ContentEncoding"]), (0, "gzip"))
+        for algorithm in ("SHA1", "SHA256"):
+            put = c.put_object(Bucket=b, Key="sum", Body=b"abc", ChecksumAlgorithm=algorithm)
+            got = c.head_object(Bucket=b, Key="sum", ChecksumMode="ENABLED")
+            check(name + "checksum " + algorithm, got["Checksum" + algorithm], put["Checksum" + algorithm])
+        refused(name + "wrong checksum", "BadDigest", 400, c.put_object, Bucket=b, Key="bad", Body=b"abc", ChecksumCRC32="AAAAAA==")
+        c.copy_object(Bucket=b, Key="copy", CopySource={"Bucket": b, "Key": key})
+        size = len(data) if url == S["url"] else 9 << 20
+        c.upload_fileobj(io.BytesIO(data[:size]), b, "big/model.tar.gz")
+        head, out = c.head_object(Bucket=b, Key="big/model.tar.gz"), io.BytesIO()
+        check(name + "multipart", (head["ContentLength"], head["ETag"].endswith('-3"' if size > 16 << 20 else '-2"')), (size, True))
+        c.download_fileobj(b, "big/model.tar.gz", out)
+        check(name + "multipart body", out.getvalue() == data[:size], True)
+        pages = list(c.get_paginator("list_objects_v2").paginate(Bucket=b, Delimiter="/", PaginationConfig={"PageSize": 2}))
+        check(name + "list", [o["Key"] for p in pages for o in p.get("Contents", [])], ["copy", "empty", "sum"])
+        check(name + "prefixes", [o["Prefix"] for p in pages for o in p.get("CommonPrefixes", [])], ["big/", "dir/"])
+        check(name + "buckets", b in [x["Name"] for x in c.list_buckets()["Buckets"]], True)
+        refused(name + "no key", "NoSuchKey", 404, c.get_object, Bucket=b, Key="no")
+        for k in ({}, {"key": S["sessionKey"], "secret": S["sessionSecret"], "token": S["sessionToken"]}):
+            for version in ("s3", "s3v4"):
+                n, p = f"{name}presigned {version} {'session ' if k else ''}", elsewhere(region, url, **k, **more, signature_version=version)
+                ask = asker(url)
+                at = {"Bucket": b, "Key": "pre/signed ü+&.txt"}
+                typed = p.generate_presigned_url("put_object", Params=at | {"ContentType": "text/csv", "Metadata": {"m": "1"}})
+                check(n + "put", ask(typed, "PUT", b"hello", {"Content-Type": "text/csv", "x-amz-meta-m": "1"})[0], 200)
+                link = p.generate_presigned_url("get_object", Params=at | {"ResponseContentType": "text/x"})
+                check(n + "get", ask(link), (200, b"hello"))
+                check(n + "other method", ask(link, "DELETE")[0], 403)
+                check(n + "other key", ask(link.replace("pre/", "pro/"))[0], 403)
+                check(n + "type", c.head_object(**at)["ContentType"], "text/csv")
+                check(n + "list", ask(p.generate_presigned_url("list_objects_v2", Params={"Bucket": b, "Prefix": "pre/"}))[0], 200)
+        for k in ({}, {"key": S["sessionKey"], "secret": S["sessionSecret"], "token": S["sessionToken"]}):
+            form = elsewhere(region, url, **k, signature_version="s3v4").generate_presigned_post(b, "form/f.txt", Fields={"x-amz-meta-a": "ü"}, Conditions=[
+                ["content-length-range", 1, 1 << 17], {"x-amz-meta-a": "ü"}])
+            post = lambda fields, text: asker(url)(form["url"], "POST", fields=fields | {"file": ("f.txt", text)})
+            check(name + "form", post(form["fields"], b"x" * 100_000), (204, b""))
+            got = c.get_object(Bucket=b, Key="form/f.txt")
+            check(name + "object of form", (got["Body"].read() == b"x" * 100_000, len(got["Metadata"])), (True, 1))
+            check(name + "form that is too large", post(form["fields"], b"x" * (1 << 18))[0], 400)
+            for field, code in (("x-amz-signature", b"SignatureDoesNotMatch"), ("policy", b"SignatureDoesNotMatch")):
+                status, answer = post(form["fields"] | {field: form["fields"][field].translate(str.maketrans("ab", "ba"))}, b"x")
+                check(name + "form with another " + field, (status, code in answer), (403, True))
+            c.delete_object(Bucket=b, Key="form/f.txt")
+        refused(name + "wrong secret", "SignatureDoesNotMatch", 403, elsewhere(region, url, secret="wrong").list_objects_v2, Bucket=b)
+        refused(name + "unknown key", "InvalidAccessKeyId", 403, elsewhere(region, url, key="AKIANOBODY").list_objects_v2, Bucket=b)
+        refused(name + "wrong token", "InvalidToken", 400, elsewhere(region, url, S["sessionKey"], S["sessionSecret"], "x").list_objects_v2, Bucket=b)
+        refused(name + "session that is over", "ExpiredToken", 400,
+                elsewhere(region, url, S["oldKey"], S["sessionSecret"], S["sessionToken"]).list_objects_v2, Bucket=b)
+        check(name + "root key", elsewhere(region, url, S["rootKey"], S["rootSecret"]).head_object(Bucket=b, Key="copy")["ContentLength"], 100_000)
+        gone = c.delete_objects(Bucket=b, Delete={"Objects": [{"Key": k} for k in (key, "copy", "sum", "empty", "big/model.tar.gz", at["Key"])]})
+        check(name + "deleted", len(gone["Deleted"]), 6)
+        c.delete_bucket(Bucket=b)
+    # A constraint is heeded whatever the region of the caller; one that is no region is not.
+    s3.create_bucket(Bucket="constrained", CreateBucketConfiguration={"LocationConstraint": "EU"})
+    check("EU", s3.get_bucket_location(Bucket="constrained")["LocationConstraint"], "eu-west-1")
+    refused("no region", "InvalidLocationConstraint", 400, elsewhere("us-west-2", S["url"]).create_bucket, Bucket="not-made",
+            CreateBucketConfiguration={"LocationConstraint": "moon"})
+    s3.delete_bucket(Bucket="constrained")
+    s3.create_bucket(Bucket="constrained")
+    check("location is gone with its bucket", s3.get_bucket_location(Bucket="constrained")["LocationConstraint"], None)
+
+
+def asker(url):
+    """fetch for clients of url, by the door as proxy where that is None."""
+    via = urllib3.ProxyManager(S["url"]) if url is None else urllib3.PoolManager(cert_reqs="CERT_NONE")
+
+    def ask(link, method="GET", data=None, headers=None, fields=None):
+        if fields:
+            r = via.request(method, link, fields=fields, retries=False)
+        else:
+            r = via.request(method, link, body=data, headers=headers or {}, retries=False)
+        return r.status, r.data
+    return ask
+
+
 def forms():
     form = client(signature_version="s3v4").generate_presigned_post(BUCKET, "form/obj", Conditions=[["content-length-range", 1, 100]])
     answer = http.request("POST", form["url"], fields=form["fields"] | {"file": ("f.txt", b"from a form")})
@@ -242,7 +359,7 @@ def shared():
     check("found etag changes", s3.head_object(Bucket=b, Key="out/model.bin")["ETag"] != tag, True)
 
 
-for step in (buckets, objects, multipart, listing, presigned, forms, versions, strangers, shared):
+for step in (buckets, objects, multipart, listing, presigned, regions, forms, versions, strangers, shared):
     try:
         step()
     except Exception as e:  # the steps after it still tell something
