@@ -61,7 +61,15 @@ type Gateway struct {
 	router   router
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
+	good     sync.Map // *wire.Operation → *series
 	buffers  sync.Pool
+}
+
+// series are where an operation's good answers are counted. Looking them up by
+// label costs more than counting.
+type series struct {
+	requests prometheus.Counter
+	seconds  prometheus.Observer
 }
 
 // New makes the gateway; it starts nothing.
@@ -104,7 +112,7 @@ type call struct {
 
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, t target) {
 	c := call{target: t, id: uuid.NewString(), start: time.Now()}
-	w.Header().Set("X-Amzn-Requestid", c.id)
+	w.Header()["X-Amzn-Requestid"] = []string{c.id} // spelled as http.Header does
 	defer func() {
 		if p := recover(); p != nil {
 			if p == http.ErrAbortHandler {
@@ -139,7 +147,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, t target) {
 		g.refuse(w, r, c, err)
 		return
 	}
-	g.done(c, "OK")
+	g.doneWell(c)
 }
 
 // readBody reads a body of at most limit bytes into buf. A client that
@@ -187,7 +195,7 @@ func (g *Gateway) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 	if stream, ok := g.Table.StreamHandler(c.op); ok {
 		in, err := c.op.DecodeREST(r, c.labels, nil)
 		if err != nil {
-			return validationError(err)
+			return inWords(err, c)
 		}
 		return stream(ctx, in, bytes.NewReader(body), w)
 	}
@@ -201,16 +209,12 @@ func (g *Gateway) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 	case protocolJSON:
 		in, err = c.op.DecodeJSON(body)
 	case protocolQuery:
-		if in, err = c.op.DecodeQuery(form); err != nil {
-			err = validationError(err)
-		}
+		in, err = c.op.DecodeQuery(form)
 	case protocolREST:
-		if in, err = c.op.DecodeREST(r, c.labels, body); err != nil {
-			err = validationError(err)
-		}
+		in, err = c.op.DecodeREST(r, c.labels, body)
 	}
 	if err != nil {
-		return err
+		return inWords(err, c)
 	}
 	out, err := handle(ctx, in)
 	if err != nil {
@@ -240,11 +244,18 @@ func (g *Gateway) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 	return nil
 }
 
-// validationError renames the refusals of the model's checks: the data plane
-// and the query services say ValidationError where JSON services say
-// ValidationException.
-func validationError(err error) error {
-	if f := fault.Of(err); f != nil && f.Code == "ValidationException" {
+// inWords renames the refusals of the model's checks as the service does: the
+// control plane says ValidationException; the data plane, the query services
+// and CloudWatch ValidationError; Logs and ECR InvalidParameterException.
+func inWords(err error, c *call) error {
+	f := fault.Of(err)
+	if f == nil || f.Code != "ValidationException" {
+		return err
+	}
+	switch name := c.op.Service.Name; {
+	case name == "logs" || name == "ecr":
+		f.Code = "InvalidParameterException"
+	case c.protocol != protocolJSON || name == "cloudwatch":
 		f.Code = "ValidationError"
 	}
 	return err
@@ -287,6 +298,16 @@ func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, c call, err err
 	w.WriteHeader(f.Status)
 	_, _ = w.Write(text) // the client may have gone; there is no one else to tell
 	g.done(c, f.Code)
+}
+
+func (g *Gateway) doneWell(c call) {
+	v, ok := g.good.Load(c.op)
+	if !ok {
+		v, _ = g.good.LoadOrStore(c.op, &series{g.requests.WithLabelValues(c.name, "OK"), g.seconds.WithLabelValues(c.name)})
+	}
+	s := v.(*series)
+	s.requests.Inc()
+	s.seconds.Observe(time.Since(c.start).Seconds())
 }
 
 func (g *Gateway) done(c call, code string) {

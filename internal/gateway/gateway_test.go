@@ -138,6 +138,7 @@ func TestAnswersAndRefusals(t *testing.T) {
 		{"an IAM operation known by name only", request{"POST", "/", "Action=CreateGroup&Version=2010-05-08", form, "iam", "", time.Time{}}, 501, "", "<Code>NotImplementedException</Code>"},
 		{"an operation that AWS lacks", request{"POST", "/", `{}`, target("MakeCoffee"), "sagemaker", "", time.Time{}}, 404, "UnknownOperationException", "MakeCoffee"},
 		{"a service that is unknown", request{"POST", "/", `{}`, map[string]string{"X-Amz-Target": "TrentService.Encrypt"}, "kms", "", time.Time{}}, 404, "UnknownOperationException", ""},
+		{"a query service that is unknown answers in XML", request{"POST", "/", "Action=DescribeInstances&Version=2016-11-15", form, "ec2", "", time.Time{}}, 404, "", "<Code>UnknownOperationException</Code>"},
 		{"malformed JSON", request{"POST", "/", `{"ModelName":`, target("DescribeModel"), "sagemaker", "", time.Time{}}, 400, "SerializationException", "not valid JSON"},
 		{"a body over the limit", request{"POST", "/", strings.Repeat("x", 10<<20), target("DescribeModel"), "sagemaker", "", time.Time{}}, 413, "RequestEntityTooLargeException", "larger than the limit"},
 		{"an invocation over the limit", request{"POST", "/endpoints/e1/invocations", strings.Repeat("x", 6<<20+1), nil, "sagemaker", "", time.Time{}}, 413, "RequestEntityTooLargeException", ""},

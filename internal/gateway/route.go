@@ -101,8 +101,13 @@ func (t router) find(r *http.Request) target {
 	if s, ok := t.query[scope.Service]; ok {
 		return findQuery(s, r)
 	}
-	return target{protocol: protocolJSON, version: "1.1", name: "unknown", err: fault.New("UnknownOperationException", http.StatusNotFound,
-		"No operation of service %q is known for %s %s.", scope.Service, r.Method, r.URL.Path)}
+	unknown := target{protocol: protocolJSON, version: "1.1", name: "unknown"}
+	if isForm(r) { // EC2, SNS, CloudFormation…: their clients read XML
+		unknown.protocol = protocolQuery
+	}
+	unknown.err = fault.New("UnknownOperationException", http.StatusNotFound,
+		"No operation of service %q is known for %s %s.", scope.Service, r.Method, r.URL.Path)
+	return unknown
 }
 
 func (t router) findJSON(header, contentType string) target {

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 func appendBase64(b, raw []byte) []byte { return base64.StdEncoding.AppendEncode(b, raw) }
@@ -60,6 +61,13 @@ func (b *Binding) labels(parts []string) (map[string]string, bool) {
 // whole body; of an operation whose payload streams it is not looked at.
 func (o *Operation) DecodeREST(r *http.Request, labels map[string]string, body []byte) (any, error) {
 	shape := o.Binding().Input
+	if in, ok := o.decodeDirect(shape, r, labels, body); ok {
+		return in, nil
+	}
+	return o.decodeTree(shape, r, labels, body)
+}
+
+func (o *Operation) decodeTree(shape *Shape, r *http.Request, labels map[string]string, body []byte) (any, error) {
 	tree := map[string]any{}
 	if shape.Payload == "" && len(body) > 0 {
 		var err error
@@ -100,6 +108,79 @@ func (o *Operation) DecodeREST(r *http.Request, labels map[string]string, body [
 		}
 	}
 	return o.decode(tree)
+}
+
+// direct is where the members of a message go whose members are strings in the
+// path and headers, and a payload of bytes: InvokeEndpoint is one.
+type direct struct {
+	ok     bool
+	fields []int // of the message, by index of the member; -1 for a stream
+}
+
+var directs sync.Map // *Operation → *direct
+
+func (o *Operation) direct(shape *Shape) *direct {
+	if d, ok := directs.Load(o); ok {
+		return d.(*direct)
+	}
+	d := &direct{ok: true, fields: make([]int, len(shape.Members))}
+	index := fieldIndex(reflect.TypeOf(o.newIn()).Elem())
+	for i := range shape.Members {
+		m := &shape.Members[i]
+		f, bound := index[m.Name]
+		text := bound && m.Shape.Type == "string" && (m.Location == "uri" || m.Location == "header")
+		blob := m.Name == shape.Payload && (m.Stream || bound && m.Shape.Type == "blob")
+		d.ok = d.ok && (text || blob)
+		d.fields[i] = f
+		if m.Stream {
+			d.fields[i] = -1
+		}
+	}
+	directs.Store(o, d)
+	return d
+}
+
+// decodeDirect reads a message of that form without a tree between. It is false
+// for another form, and for a message that breaks a constraint: that is read
+// once more, so that all refusals are worded in one place.
+func (o *Operation) decodeDirect(shape *Shape, r *http.Request, labels map[string]string, body []byte) (any, bool) {
+	d := o.direct(shape)
+	if !d.ok {
+		return nil, false
+	}
+	in := o.newIn()
+	v := reflect.ValueOf(in).Elem()
+	for i := range shape.Members {
+		m := &shape.Members[i]
+		switch {
+		case d.fields[i] < 0:
+		case m.Location == "":
+			if !m.Shape.fits(len(body)) {
+				return nil, false
+			}
+			v.Field(d.fields[i]).SetBytes(append([]byte{}, body...))
+		default:
+			var text string
+			var ok bool
+			if m.Location == "uri" {
+				text, ok = labels[m.Wire]
+			} else if all := r.Header[m.header]; len(all) > 0 {
+				text, ok = all[0], true
+			}
+			if ok && len(textRules(m.Shape, text)) > 0 || !ok && m.Required {
+				return nil, false
+			}
+			if ok {
+				v.Field(d.fields[i]).SetString(text)
+			}
+		}
+	}
+	return in, true
+}
+
+// fits tells whether n bytes are within the length of a blob.
+func (s *Shape) fits(n int) bool {
+	return (s.Max == nil || n <= int(*s.Max)) && (s.Min == nil || n >= int(*s.Min))
 }
 
 func restValue(s *Shape, v []string) any {

@@ -46,11 +46,12 @@ func (s *Service) Operations() []string { return slices.Sorted(maps.Keys(s.ops))
 type Operation struct {
 	Service *Service
 	Name    string
+	full    string // "sagemaker.CreateModel"
 	newIn   func() any
 }
 
 // String is "sagemaker.CreateModel".
-func (o *Operation) String() string { return o.Service.Name + "." + o.Name }
+func (o *Operation) String() string { return o.full }
 
 // Binding is the operation's HTTP binding and message shapes.
 func (o *Operation) Binding() *Binding { return o.Service.Schema().Operations[o.Name] }
@@ -60,7 +61,7 @@ type Op[I, O any] struct{ *Operation }
 
 // NewOp is called by the generated packages.
 func NewOp[I, O any](s *Service, name string) Op[I, O] {
-	o := &Operation{Service: s, Name: name, newIn: func() any { return new(I) }}
+	o := &Operation{Service: s, Name: name, full: s.Name + "." + name, newIn: func() any { return new(I) }}
 	s.ops[name] = o
 	return Op[I, O]{o}
 }

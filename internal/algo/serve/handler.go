@@ -3,6 +3,7 @@
 package serve
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -56,6 +57,14 @@ const maxPooled = 1 << 20
 //
 // It fails when the environment holds what it cannot use.
 func Handler(model algo.Model, opts Options) (http.Handler, error) {
+	h, err := newHandler(model, opts)
+	if err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+func newHandler(model algo.Model, opts Options) (*handler, error) {
 	opts = opts.withDefaults()
 	h := &handler{model: model, opts: opts, maxBody: defaultMaxBody}
 	if s := opts.Getenv("MAX_CONTENT_LENGTH"); s != "" {
@@ -138,7 +147,11 @@ func refuse(code int, format string, args ...any) *refusal {
 func (h *handler) invoke(w http.ResponseWriter, r *http.Request) {
 	q := h.pool.Get().(*request)
 	defer h.release(q)
-	contentType, no := h.answer(q, r)
+	no := h.readBody(q, r)
+	var contentType []string
+	if no == nil {
+		contentType, no = h.answer(r.Context(), q, q.body, r.Header.Get("Content-Type"), r.Header["Accept"])
+	}
 	switch {
 	case no == nil:
 		w.Header()["Content-Type"] = contentType
@@ -160,26 +173,27 @@ func (h *handler) release(q *request) {
 	}
 }
 
-// answer fills q.out. contentType is the header value of the answer.
-func (h *handler) answer(q *request, r *http.Request) (contentType []string, no *refusal) {
-	if no = h.readBody(q, r); no != nil {
-		return nil, no
+// answer fills q.out for a body of type sent, asked for with the Accept headers
+// accept. contentType is the header value of the answer.
+func (h *handler) answer(ctx context.Context, q *request, body []byte, sent string, accept []string) (contentType []string, no *refusal) {
+	if len(body) == 0 {
+		return nil, refuse(http.StatusNoContent, "")
 	}
-	format, no := h.readRows(q, r.Header.Get("Content-Type"))
+	format, no := h.readRows(q, body, sent)
 	if no != nil {
 		return nil, no
 	}
-	accept, contentType, ok := h.accepts.choose(r.Header["Accept"])
+	chosen, contentType, ok := h.accepts.choose(accept)
 	if !ok {
 		return nil, refuse(http.StatusNotAcceptable, "Accept type %s is not supported. Please use supported accept types: %s.",
-			strings.Join(r.Header["Accept"], ", "), strings.Join(h.format.Accepts(), ", "))
+			strings.Join(accept, ", "), strings.Join(h.format.Accepts(), ", "))
 	}
 	if h.check != nil {
 		if err := h.check.CheckRows(string(format), &q.rows); err != nil {
 			return nil, refuse(http.StatusBadRequest, "Unable to evaluate payload provided: %v", err)
 		}
 	}
-	if err := h.predict(q, r, accept); err != nil {
+	if err := h.predict(ctx, q, chosen); err != nil {
 		if algo.IsClientError(err) {
 			return nil, refuse(http.StatusBadRequest, "Unable to evaluate payload provided: %v", err)
 		}
@@ -191,13 +205,13 @@ func (h *handler) answer(q *request, r *http.Request) (contentType []string, no 
 
 // predict fills q.out with the formatted prediction. A panic of the model is
 // an error of this request alone.
-func (h *handler) predict(q *request, r *http.Request, accept string) (err error) {
+func (h *handler) predict(ctx context.Context, q *request, accept string) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the model failed: %v", p)
 		}
 	}()
-	p, err := h.model.Predict(r.Context(), &q.rows)
+	p, err := h.model.Predict(ctx, &q.rows)
 	if err != nil {
 		return err
 	}
@@ -232,9 +246,6 @@ func (h *handler) readBody(q *request, r *http.Request) *refusal {
 			return refuse(http.StatusBadRequest, "The payload could not be read: %v", err)
 		}
 	}
-	if len(q.body) == 0 {
-		return refuse(http.StatusNoContent, "")
-	}
 	return nil
 }
 
@@ -242,9 +253,9 @@ func (h *handler) readBody(q *request, r *http.Request) *refusal {
 // other requests use the other cores.
 var rowOptions = data.Options{NoLabel: true, Threads: 1}
 
-// readRows decodes q.body into q.rows.
-func (h *handler) readRows(q *request, contentType string) (data.Format, *refusal) {
-	format, ok := typeOf(contentType, q.body)
+// readRows decodes body into q.rows.
+func (h *handler) readRows(q *request, body []byte, contentType string) (data.Format, *refusal) {
+	format, ok := typeOf(contentType, body)
 	if !ok {
 		return "", refuse(http.StatusUnsupportedMediaType, "Content-type %s is not supported. "+
 			"Supported content-types are text/csv, text/libsvm, text/x-libsvm, application/json and application/jsonlines", contentType)
@@ -252,13 +263,13 @@ func (h *handler) readRows(q *request, contentType string) (data.Format, *refusa
 	var err error
 	switch format {
 	case data.CSV:
-		err = data.ReadCSVInto(&q.rows, q.body, rowOptions)
+		err = data.ReadCSVInto(&q.rows, body, rowOptions)
 	case data.LibSVM:
-		err = data.ReadLibSVMInto(&q.rows, q.body, rowOptions)
+		err = data.ReadLibSVMInto(&q.rows, body, rowOptions)
 	case data.JSON:
-		err = data.ReadJSONInto(&q.rows, q.body)
+		err = data.ReadJSONInto(&q.rows, body)
 	case data.JSONLines:
-		err = data.ReadJSONLinesInto(&q.rows, q.body)
+		err = data.ReadJSONLinesInto(&q.rows, body)
 	}
 	if err == nil && q.rows.Rows == 0 {
 		err = errors.New("the payload holds no rows")

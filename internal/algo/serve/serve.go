@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
@@ -48,36 +47,35 @@ const drain = 20 * time.Second
 // returned as an error. ln is closed in any case.
 func Run(ctx context.Context, a algo.Algorithm, root string, ln net.Listener, opts Options) error {
 	opts = opts.withDefaults()
-	var ready atomic.Pointer[http.Handler]
+	d := newDoor(ln, opts.Log)
 	server := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if h := ready.Load(); h != nil {
-				(*h).ServeHTTP(w, r)
+			if h := d.handler.Load(); h != nil {
+				h.ServeHTTP(w, r)
 				return
 			}
 			http.Error(w, "the model is being loaded", http.StatusServiceUnavailable)
 		}),
 		ReadHeaderTimeout: 10 * time.Second,
-		// The caller keeps connections open between invocations; it must be the
-		// one to give up an idle one, or a request may meet a closing end.
-		IdleTimeout: 15 * time.Minute,
-		ErrorLog:    slog.NewLogLogger(opts.Log.Handler(), slog.LevelWarn),
+		IdleTimeout:       idleTimeout,
+		ErrorLog:          slog.NewLogLogger(opts.Log.Handler(), slog.LevelWarn),
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(ln) }()
+	go func() { ended <- server.Serve(d) }()
 
 	began := time.Now()
 	model, err := loadModel(a, filepath.Join(root, "model"))
 	if err == nil {
-		var h http.Handler
-		if h, err = Handler(model, opts); err == nil {
+		var h *handler
+		if h, err = newHandler(model, opts); err == nil {
 			opts.Log.Info("Model loaded successfully", "algorithm", a.Spec().Name, "dur", time.Since(began))
-			ready.Store(&h)
+			d.handler.Store(h)
 		}
 	}
 	if err != nil {
 		err = fmt.Errorf("unable to load model: %w", err)
 		opts.Log.Error("Unable to load model", "algorithm", a.Spec().Name, "err", err)
+		d.cut()
 		_ = server.Close()
 		<-ended
 		return err
@@ -85,11 +83,13 @@ func Run(ctx context.Context, a algo.Algorithm, root string, ln net.Listener, op
 
 	select {
 	case err := <-ended:
+		d.cut()
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
+	d.drain(stopping)
 	err = server.Shutdown(stopping)
 	if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)

@@ -32,8 +32,13 @@ type backend struct {
 
 type conn struct {
 	net.Conn
-	r    *bufio.Reader
-	used bool // has answered before: it may have been closed meanwhile
+	r     *bufio.Reader
+	used  bool      // has answered before: it may have been closed meanwhile
+	until time.Time // the deadline that is set
+	cut   bool      // the deadline was moved because the caller went away
+
+	contentType string // of the last answer: the next one's is the same
+	typeHeader  []string
 }
 
 // maxIdle bounds the connections kept open to one instance.
@@ -87,60 +92,61 @@ func (b *backend) put(c *conn) {
 	c.Close()
 }
 
-// response is an answer whose body is still to be read. Done gives the
-// connection back; keep says that the body was read to its end.
-type response struct {
-	*http.Response
-	done func(keep bool)
-}
-
 // post sends a whole request, head and body in one buffer, and reads the head
 // of the answer. A connection that was kept open and turns out to be closed is
-// replaced once: the instance cannot have begun with the request.
-func (b *backend) post(ctx context.Context, request []byte, deadline time.Time) (*response, error) {
+// replaced once: the instance cannot have begun with the request. The caller
+// gives the connection back by done, once it has read the body.
+func (b *backend) post(ctx context.Context, request []byte, deadline time.Time) (answer, *conn, error) {
 	c, err := b.get(ctx, false)
 	if err != nil {
-		return nil, err
+		return answer{}, nil, err
 	}
-	resp, err := c.roundTrip(ctx, request, deadline)
+	a, err := c.roundTrip(ctx, request, deadline)
 	if err != nil && c.used && closedByPeer(err) {
 		c.Close()
 		if c, err = b.get(ctx, true); err != nil {
-			return nil, err
+			return answer{}, nil, err
 		}
-		resp, err = c.roundTrip(ctx, request, deadline)
+		a, err = c.roundTrip(ctx, request, deadline)
 	}
 	if err != nil {
 		c.Close()
-		return nil, err
+		return answer{}, nil, err
 	}
-	done := func(keep bool) {
-		resp.Body.Close()
-		if keep && !resp.Close && c.r.Buffered() == 0 && c.SetDeadline(time.Time{}) == nil {
-			b.put(c)
-			return
-		}
-		c.Close()
+	return a, c, nil
+}
+
+// done takes the connection of an answer back; keep says that the body was read
+// to its end.
+func (b *backend) done(c *conn, a *answer, keep bool) {
+	if keep && !a.last && !c.cut && c.r.Buffered() == 0 {
+		b.put(c)
+		return
 	}
-	return &response{resp, done}, nil
+	c.Close()
 }
 
 func closedByPeer(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
 }
 
-var postRequest = &http.Request{Method: http.MethodPost}
+// slack is how much later than asked for a deadline may come. Within it the one
+// that an earlier request set does: moving a timer costs more than comparing.
+const slack = time.Second
 
-func (c *conn) roundTrip(ctx context.Context, request []byte, deadline time.Time) (*http.Response, error) {
-	if err := c.SetDeadline(deadline); err != nil {
-		return nil, err
+func (c *conn) roundTrip(ctx context.Context, request []byte, deadline time.Time) (answer, error) {
+	if c.until.Before(deadline) {
+		c.until = deadline.Add(slack)
+		if err := c.SetDeadline(c.until); err != nil {
+			return answer{}, err
+		}
 	}
 	if ctx.Done() != nil { // a client that goes away frees the instance
 		stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
-		defer stop()
+		defer func() { c.cut = !stop() }()
 	}
 	if _, err := c.Write(request); err != nil {
-		return nil, err
+		return answer{}, err
 	}
-	return http.ReadResponse(c.r, postRequest)
+	return c.readAnswer()
 }

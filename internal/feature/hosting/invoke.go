@@ -54,7 +54,7 @@ func (s *Service) invoke(ctx context.Context, in *smr.InvokeEndpointInput, body 
 	if err := writeRequest(buf, in, body); err != nil {
 		return err
 	}
-	resp, b, err := v.send(ctx, buf.Bytes(), start)
+	a, conn, b, err := v.send(ctx, buf.Bytes(), start)
 	if b != nil {
 		defer b.outstanding.Add(-1)
 	}
@@ -68,8 +68,8 @@ func (s *Service) invoke(ctx context.Context, in *smr.InvokeEndpointInput, body 
 		v.meter.add(sample)
 		return f
 	}
-	sample.status = resp.StatusCode
-	err = s.passOn(c, in, v, resp, w)
+	sample.status = a.status
+	err = s.passOn(c, in, v, &a, conn, b, w)
 	sample.total = time.Since(start)
 	v.meter.add(sample)
 	return err
@@ -139,17 +139,17 @@ func headerSafe(v string) string {
 
 // send tries the least busy instance, and the next one where nothing was sent.
 // The instance that answered counts the request until it is read.
-func (v *variantRoute) send(ctx context.Context, request []byte, start time.Time) (*response, *backend, error) {
+func (v *variantRoute) send(ctx context.Context, request []byte, start time.Time) (answer, *conn, *backend, error) {
 	var tried []*backend
 	for {
 		b := v.least(tried, int(start.UnixNano()>>10)&0xffff)
 		if b == nil {
-			return nil, nil, errNotSent
+			return answer{}, nil, nil, errNotSent
 		}
 		b.outstanding.Add(1)
-		resp, err := b.post(ctx, request, start.Add(invokeTimeout))
+		a, c, err := b.post(ctx, request, start.Add(invokeTimeout))
 		if err == nil || !errors.Is(err, errNotSent) {
-			return resp, b, err
+			return a, c, b, err
 		}
 		b.outstanding.Add(-1)
 		tried = append(tried, b)
@@ -157,29 +157,49 @@ func (v *variantRoute) send(ctx context.Context, request []byte, start time.Time
 }
 
 // passOn writes a good answer to the caller, or turns a bad one into ModelError.
-func (s *Service) passOn(c auth.Caller, in *smr.InvokeEndpointInput, v *variantRoute, resp *response, w http.ResponseWriter) error {
-	if resp.StatusCode >= 400 {
-		text, err := io.ReadAll(io.LimitReader(resp.Body, maxModelError))
-		resp.done(err == nil && len(text) < maxModelError)
-		return s.modelFault(c, in.EndpointName, resp.StatusCode, string(text))
+func (s *Service) passOn(c auth.Caller, in *smr.InvokeEndpointInput, v *variantRoute, a *answer, conn *conn, b *backend, w http.ResponseWriter) error {
+	if a.status >= 400 {
+		text := limited{left: maxModelError}
+		err := conn.copyBody(&text, a)
+		b.done(conn, a, err == nil)
+		return s.modelFault(c, in.EndpointName, a.status, string(text.b))
 	}
 	h := w.Header()
-	for _, name := range [...]string{"Content-Type", "X-Amzn-Sagemaker-Custom-Attributes", "X-Amzn-Sagemaker-New-Session-Id", "X-Amzn-Sagemaker-Closed-Session-Id"} {
-		if val := resp.Header[name]; len(val) > 0 {
+	for i, name := range passed {
+		if val := a.header[i]; len(val) > 0 {
 			h[name] = val
 		}
 	}
-	h["X-Amzn-Invoked-Production-Variant"] = []string{v.name}
-	if resp.ContentLength >= 0 {
-		h.Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
+	h["X-Amzn-Invoked-Production-Variant"] = v.header
+	if a.length > ownLength {
+		h["Content-Length"] = []string{strconv.FormatInt(a.length, 10)}
 	}
 	w.WriteHeader(http.StatusOK)
-	_, err := io.Copy(w, resp.Body)
-	resp.done(err == nil)
+	err := conn.copyBody(w, a)
+	b.done(conn, a, err == nil)
 	if err != nil { // the head is gone already: the connection must show that the answer is cut
 		panic(http.ErrAbortHandler)
 	}
 	return nil
+}
+
+// ownLength is the longest answer, in bytes, whose length net/http finds by
+// itself.
+const ownLength = 2000
+
+// limited takes the first bytes and fails at the first one too many.
+type limited struct {
+	b    []byte
+	left int
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	n := min(len(p), l.left)
+	l.b, l.left = append(l.b, p[:n]...), l.left-n
+	if n < len(p) {
+		return n, io.ErrShortWrite
+	}
+	return n, nil
 }
 
 // sendProblem words a failure of the connection to a container.

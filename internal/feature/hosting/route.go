@@ -27,6 +27,7 @@ type route struct {
 
 type variantRoute struct {
 	name      string
+	header    []string // the name as a header's value
 	weight    float64
 	instances []*backend
 	meter     *meter
@@ -77,7 +78,7 @@ func (s *Service) serve(r *endpointRecord, st step) {
 		return
 	}
 	for i, v := range byGeneration.Variants {
-		vr := variantRoute{name: v.Name, weight: v.Weight, meter: s.meters.of(r.Key, v.Name)}
+		vr := variantRoute{name: v.Name, header: []string{v.Name}, weight: v.Weight, meter: s.meters.of(r.Key, v.Name)}
 		for _, at := range st.serve {
 			if at.generation == byGeneration.Generation && at.variant == i && at.index < v.Count {
 				if b := s.backendOf(r, at); b != nil {

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hosting
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+)
+
+// passed are the headers of an answer that reach the caller, as http.Header
+// spells them.
+var passed = [...]string{"Content-Type", "X-Amzn-Sagemaker-Custom-Attributes", "X-Amzn-Sagemaker-New-Session-Id", "X-Amzn-Sagemaker-Closed-Session-Id"}
+
+// answer is a container's, its body still to be read from the connection.
+type answer struct {
+	status int
+	length int64                 // of the body in bytes; -1 when the container does not tell
+	header [len(passed)][]string // shared with later answers: not to be changed
+	last   bool                  // the container closes the connection after it
+	body   io.Reader             // nil when the body is the next length bytes of the connection
+}
+
+// readAnswer reads an answer's head. The plain one, which is whole in the
+// buffer, is read in place; net/http reads all others.
+func (c *conn) readAnswer() (answer, error) {
+	if _, err := c.r.Peek(1); err != nil {
+		return answer{}, err
+	}
+	b, _ := c.r.Peek(c.r.Buffered())
+	if h, plain := plainHead(b); plain {
+		a := answer{status: h.status, length: h.length}
+		if string(h.contentType) != c.contentType || c.typeHeader == nil {
+			c.contentType = string(h.contentType)
+			c.typeHeader = []string{c.contentType}
+		}
+		if h.contentType != nil {
+			a.header[0] = c.typeHeader
+		}
+		_, err := c.r.Discard(h.size)
+		return a, err
+	}
+	resp, err := http.ReadResponse(c.r, postRequest)
+	if err != nil {
+		return answer{}, err
+	}
+	a := answer{status: resp.StatusCode, length: resp.ContentLength, last: resp.Close, body: resp.Body}
+	for i, name := range passed {
+		a.header[i] = resp.Header[name]
+	}
+	return a, nil
+}
+
+var postRequest = &http.Request{Method: http.MethodPost}
+
+// copyBody hands the body to w. An error, of either side, leaves the connection
+// within the body.
+func (c *conn) copyBody(w io.Writer, a *answer) error {
+	switch {
+	case a.body != nil:
+		_, err := io.Copy(w, a.body)
+		return err
+	case a.length > int64(c.r.Buffered()):
+		_, err := io.CopyN(w, c.r, a.length)
+		return err
+	}
+	b, err := c.r.Peek(int(a.length))
+	if err != nil {
+		return err
+	}
+	if _, err = w.Write(b); err != nil {
+		return err
+	}
+	_, err = c.r.Discard(len(b))
+	return err
+}
+
+// head is a plain answer's. The bytes are those of the connection's buffer.
+type head struct {
+	size        int // bytes up to the body
+	status      int
+	length      int64
+	contentType []byte // nil without one
+}
+
+// plainHead reads the head of an answer that is whole in b, tells its length,
+// and has no header that says how the connection goes on, or that is passed on
+// and rare. Anything else is false; what is plain here, net/http reads the same
+// way.
+func plainHead(b []byte) (h head, plain bool) {
+	const version = "HTTP/1.1 "
+	if !bytes.HasPrefix(b, []byte(version)) || len(b) < len(version)+4 {
+		return h, false
+	}
+	h.status, h.length = int(plainLength(b[len(version):len(version)+3])), -1
+	if h.status < 200 || h.status == http.StatusNoContent || h.status == http.StatusNotModified || b[len(version)+3] != ' ' {
+		return h, false
+	}
+	for first := true; ; first = false {
+		end := bytes.IndexByte(b[h.size:], '\n')
+		if end < 1 || b[h.size+end-1] != '\r' {
+			return h, false
+		}
+		line := b[h.size : h.size+end-1]
+		h.size += end + 1
+		for _, c := range line {
+			if c < ' ' || c > '~' {
+				return h, false
+			}
+		}
+		if first {
+			continue
+		}
+		if len(line) == 0 {
+			return h, h.length >= 0
+		}
+		name, value, ok := bytes.Cut(line, []byte(":"))
+		if !ok || !h.take(name, bytes.Trim(value, " ")) {
+			return h, false
+		}
+	}
+}
+
+// take reads one header; false when it is not one of a plain answer's.
+func (h *head) take(name, value []byte) bool {
+	switch {
+	case is(name, "content-length"):
+		again := h.length >= 0
+		h.length = plainLength(value)
+		return !again && h.length >= 0
+	case is(name, "content-type"):
+		again := h.contentType != nil
+		h.contentType = value
+		return !again && value != nil
+	case is(name, "date"), is(name, "server"), is(name, "x-content-type-options"):
+		return true
+	}
+	return false
+}
+
+// is compares a header's name, ASCII, with one in lower case.
+func is(name []byte, lower string) bool {
+	return len(name) == len(lower) && bytes.EqualFold(name, []byte(lower))
+}
+
+// plainLength reads up to nine digits; -1 for anything else.
+func plainLength(v []byte) int64 {
+	if len(v) == 0 || len(v) > 9 {
+		return -1
+	}
+	n := int64(0)
+	for _, c := range v {
+		if c < '0' || c > '9' {
+			return -1
+		}
+		n = 10*n + int64(c-'0')
+	}
+	return n
+}
