@@ -47,11 +47,20 @@ func Create[I, O, D, P any](t *op.Table, o wire.Op[I, O], s *Store[D, P], check 
 }
 
 // Describe binds a Describe operation: the stored document is the answer.
-func Describe[I, D, P any](t *op.Table, o wire.Op[I, D], s *Store[D, P]) {
+// Complete may add to it what is known without being stored.
+func Describe[I, D, P any](t *op.Table, o wire.Op[I, D], s *Store[D, P], complete ...func(context.Context, *Record[D, P]) error) {
 	nameOf := text[I](s.Family.Noun + "Name")
 	op.Handle(t, o, func(ctx context.Context, in *I) (*D, error) {
 		r, err := s.Find(ctx, nameOf(in))
-		return r.Doc, err
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range complete {
+			if err := c(ctx, &r); err != nil {
+				return nil, err
+			}
+		}
+		return r.Doc, nil
 	})
 }
 

@@ -263,17 +263,6 @@ func (s *Service) checkImage(ctx context.Context, j *Job) error {
 	case len(image.Train) == 0:
 		return fault.Validation("The image %s cannot train: it has no train entry point.", spec.TrainingImage)
 	}
-	own := map[string]bool{}
-	for _, d := range spec.MetricDefinitions {
-		own[d.Name] = true
-	}
-	all := append([]sm.MetricDefinition(nil), spec.MetricDefinitions...)
-	for _, m := range image.Metrics {
-		if !own[m.Name] {
-			all = append(all, sm.MetricDefinition{Name: m.Name, Regex: m.Regex})
-		}
-	}
-	spec.MetricDefinitions = all
 	if spec.EnableSageMakerMetricsTimeSeries == nil {
 		spec.EnableSageMakerMetricsTimeSeries = new(len(image.Metrics) > 0)
 	}

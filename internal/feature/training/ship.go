@@ -78,7 +78,11 @@ const (
 func (s *Service) carry(ctx context.Context, j Job, id, name string, sh *ship) {
 	at := telemetry.Stream{Account: j.Key.Account, Region: j.Key.Region, Group: logGroup, Name: name}
 	for attempt := range shipAttempts {
-		scraper, err := telemetry.NewScraper(definitions(j.Doc.AlgorithmSpecification.MetricDefinitions))
+		metrics, err := s.allMetrics(ctx, j)
+		var scraper *telemetry.Scraper
+		if err == nil {
+			scraper, err = telemetry.NewScraper(definitions(metrics))
+		}
 		if err != nil { // CreateTrainingJob has compiled the caller's; the image's are at fault
 			s.Log.WarnContext(ctx, "metrics are not read", "arn", j.ARN, "err", err)
 			scraper, _ = telemetry.NewScraper(nil)

@@ -86,7 +86,7 @@ func New(o Options) (*Service, error) {
 // Install binds the operations of training jobs to t.
 func (s *Service) Install(t *op.Table) {
 	resource.Create(t, sm.CreateTrainingJob, s.jobs, s.check)
-	resource.Describe(t, sm.DescribeTrainingJob, s.jobs)
+	resource.Describe(t, sm.DescribeTrainingJob, s.jobs, s.complete)
 	resource.ListWith(t, sm.ListTrainingJobs, s.jobs, listing)
 	resource.Stop(t, sm.StopTrainingJob, s.jobs, Stopping, askToStop)
 	resource.Delete(t, sm.DeleteTrainingJob, s.jobs, mayDelete)
