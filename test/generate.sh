@@ -1,0 +1,21 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# generate.sh   makes what is generated: digests of the service models and the
+# wire packages from the botocore wheel of model/botocore.version, and
+# docs/coverage.md from the running table.
+set -eu
+cd "$(dirname "$0")/.."
+
+version=$(cat model/botocore.version)
+wheel=.cache/botocore-$version-py3-none-any.whl
+if [ ! -f "$wheel" ]; then
+	test/venv.sh boto3
+	echo "generate: fetching botocore $version"
+	.venv/boto3/bin/python -m pip download --disable-pip-version-check -q --no-deps --only-binary :all: \
+		-d .cache "botocore==$version"
+fi
+echo "generate: messages and digests"
+go run ./tool/wiregen -wheel "$wheel"
+echo "generate: docs/coverage.md"
+go test ./internal/server -run Coverage -count 1 -update

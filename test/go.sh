@@ -1,0 +1,21 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# go.sh   go vet and the Go tests, under the race detector where there is a C
+# compiler, which it needs on Linux.
+set -eu
+cd "$(dirname "$0")/.."
+
+cc=$(go env CC)
+race=-race
+if ! command -v "$cc" >/dev/null 2>&1; then
+	echo "go: no race detector: it needs a C compiler, and there is no $cc"
+	race=
+fi
+echo "go: vet"
+go vet ./...
+echo "go: test $race"
+if [ -n "$race" ]; then
+	CGO_ENABLED=1 exec go test -race ./...
+fi
+exec go test ./...
