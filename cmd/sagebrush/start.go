@@ -118,7 +118,7 @@ func awaitServer(ctx context.Context, home string, ended <-chan error) (found, e
 			case <-time.After(2 * time.Second):
 			}
 		case <-ctx.Done():
-			if context.Cause(ctx) == context.DeadlineExceeded {
+			if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 				return f, fmt.Errorf("no answer within %s", startTime)
 			}
 			return f, context.Cause(ctx)

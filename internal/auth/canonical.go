@@ -72,12 +72,12 @@ func (s *scratch) stringToSign(c *credential) {
 }
 
 // appendTo writes date/region/service/aws4_request.
-func (sc Scope) appendTo(t []byte) []byte {
-	t = append(t, sc.Date...)
+func (s Scope) appendTo(t []byte) []byte {
+	t = append(t, s.Date...)
 	t = append(t, '/')
-	t = append(t, sc.Region...)
+	t = append(t, s.Region...)
 	t = append(t, '/')
-	t = append(t, sc.Service...)
+	t = append(t, s.Service...)
 	return append(t, "/"+terminator...)
 }
 

@@ -115,7 +115,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, t target) {
 	w.Header()["X-Amzn-Requestid"] = []string{c.id} // spelled as http.Header does
 	defer func() {
 		if p := recover(); p != nil {
-			if p == http.ErrAbortHandler {
+			if p == http.ErrAbortHandler { //nolint:errorlint // a panic value, compared as net/http does
 				panic(p)
 			}
 			g.Log.Error("handler panicked", "request_id", c.id, "op", c.name, "panic", p, "stack", string(debug.Stack()))

@@ -138,17 +138,17 @@ func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 		left--
 	}
 	p.closeTunnels()
-	p.inner.Close()
+	_ = p.inner.Close()
 	// What is being answered may end; a client that hangs may not keep us.
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	for _, s := range []*http.Server{outer, inner} {
 		if s.Shutdown(grace) != nil {
-			s.Close()
+			_ = s.Close()
 		}
 	}
 	for range left {
-		<-ended
+		<-ended //nolint:errcheck // only its end is waited for
 	}
 	p.tunnels.Wait()
 	for _, t := range p.own {

@@ -126,7 +126,7 @@ func relay(dst, src net.Conn) {
 		dst = p.Conn
 	}
 	if c, ok := dst.(interface{ CloseWrite() error }); ok {
-		c.CloseWrite()
+		_ = c.CloseWrite()
 		return
 	}
 	dst.Close()

@@ -191,7 +191,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer cancel()
 	if err := web.Shutdown(drain); err != nil {
 		s.opt.Log.Warn("requests cut off", "err", err)
-		web.Close()
+		_ = web.Close()
 	}
 	stopWork()
 	return g.Wait()

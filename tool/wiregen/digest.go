@@ -118,7 +118,7 @@ func readService(wheel string, s serviceEntry, q quirks) (*model.Service, error)
 	if err != nil {
 		return nil, err
 	}
-	defer z.Close()
+	defer func() { _ = z.Close() }()
 	var boto botoService
 	var pages struct {
 		Pagination map[string]struct {

@@ -77,7 +77,7 @@ func Run(ctx context.Context, a algo.Algorithm, root string, ln net.Listener, op
 		opts.Log.Error("Unable to load model", "algorithm", a.Spec().Name, "err", err)
 		d.cut()
 		_ = server.Close()
-		<-ended
+		<-ended //nolint:errcheck // only its end is waited for
 		return err
 	}
 

@@ -33,8 +33,8 @@ type objective struct {
 type startRule int
 
 const (
-	// byStump takes one Newton step from margin 0, as XGBoost's FitStump does.
-	byStump startRule = iota
+	// The zero rule takes one Newton step from margin 0, as XGBoost's FitStump does.
+	_ startRule = iota
 	// byMean takes the weighted mean of the labels.
 	byMean
 	// byPriors takes the centred logarithms of the classes' shares.

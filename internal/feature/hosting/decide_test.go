@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
@@ -175,7 +174,6 @@ func TestLifeIsATable(t *testing.T) {
 	if !endpointLife.Settled(sm.EndpointStatusFailed) {
 		t.Error("a failed endpoint has none")
 	}
-	var _ = resource.Life(endpointLife)
 }
 
 // What Create's input has and the Describe document does not take over by name

@@ -5,15 +5,16 @@ package cloudwatch
 import (
 	"context"
 	"fmt"
-	"github.com/sagebrush-ml/sagebrush/internal/sqlfile"
 	"time"
+
+	"github.com/sagebrush-ml/sagebrush/internal/sqlfile"
 )
 
 // How long samples are kept: seconds as in the service, minutes as long as the
 // service keeps minutes.
 const (
-	keepSeconds = 3 * time.Hour
-	keepMinutes = 15 * 24 * time.Hour
+	keepFine   = 3 * time.Hour
+	keepCoarse = 15 * 24 * time.Hour
 )
 
 // ageRows is how many samples one transaction merges at most.
@@ -46,7 +47,7 @@ func (s *Service) Age(ctx context.Context) error {
 		return fmt.Errorf("list series: %w", err)
 	}
 	// A whole minute ages at once.
-	bound := now.Add(-keepSeconds).Truncate(time.Minute).Unix()
+	bound := now.Add(-keepFine).Truncate(time.Minute).Unix()
 	for _, id := range ids {
 		for more := true; more; {
 			err := s.file.Write(ctx, func(w sqlfile.Writer) (err error) {
@@ -58,7 +59,7 @@ func (s *Service) Age(ctx context.Context) error {
 			}
 		}
 	}
-	return s.forget(ctx, now.Add(-keepMinutes).Unix())
+	return s.forget(ctx, now.Add(-keepCoarse).Unix())
 }
 
 // roll merges the oldest seconds of a series, whole minutes of them.

@@ -47,7 +47,7 @@ func TestDecide(t *testing.T) {
 		{"all that allow are told", []string{rule("Allow", "*", "*"), rule("Allow", "s3:*", "*")}, object, allowed, 2},
 		{"actions have no case", []string{rule("Allow", "S3:getobject", "*")}, object, allowed, 1},
 		{"a star in an action", []string{rule("Allow", "s3:Get*", "*")}, object, allowed, 1},
-		{"a star in the midst of an action", []string{rule("Allow", "s3:G*ect", "*")}, object, allowed, 1},
+		{"a star in the midst of an action", []string{rule("Allow", "s3:G*bject", "*")}, object, allowed, 1},
 		{"question marks in an action", []string{rule("Allow", "s3:GetObjec?", "*")}, object, allowed, 1},
 		{"a question mark stands for one character", []string{rule("Allow", "s3:GetObject?", "*")}, object, implicitDeny, 0},
 		{"another service's action of the name", []string{rule("Allow", "glacier:GetObject", "*")}, object, implicitDeny, 0},

@@ -338,7 +338,7 @@ func (f finding) statement() wiam.Statement {
 func spans(text string) [][2]int64 {
 	d := json.NewDecoder(strings.NewReader(text))
 	var out [][2]int64
-	d.Token() // the document's brace
+	_, _ = d.Token() // the document's brace
 	for d.More() {
 		name, _ := d.Token()
 		if n, _ := name.(string); !strings.EqualFold(n, "Statement") {
@@ -354,11 +354,11 @@ func spans(text string) [][2]int64 {
 			continue
 		}
 		for d.More() {
-			d.Token()
+			_, _ = d.Token()
 			start := d.InputOffset()
 			out = append(out, [2]int64{start, leave(d)})
 		}
-		d.Token() // the list's bracket
+		_, _ = d.Token() // the list's bracket
 	}
 	return out
 }

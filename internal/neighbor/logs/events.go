@@ -7,11 +7,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"github.com/sagebrush-ml/sagebrush/internal/sqlfile"
 	"math"
 	"slices"
 	"strconv"
 
+	"github.com/sagebrush-ml/sagebrush/internal/sqlfile"
 	wlogs "github.com/sagebrush-ml/sagebrush/internal/wire/logs"
 )
 

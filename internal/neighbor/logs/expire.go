@@ -5,6 +5,7 @@ package logs
 import (
 	"context"
 	"fmt"
+
 	"github.com/sagebrush-ml/sagebrush/internal/sqlfile"
 )
 

@@ -8,10 +8,10 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"github.com/sagebrush-ml/sagebrush/internal/sqlfile"
 	"math"
 	"strings"
 
+	"github.com/sagebrush-ml/sagebrush/internal/sqlfile"
 	wlogs "github.com/sagebrush-ml/sagebrush/internal/wire/logs"
 )
 

@@ -68,7 +68,7 @@ type exactReader struct {
 func (e *exactReader) Read(p []byte) (int, error) {
 	n, err := e.Reader.Read(p)
 	e.left -= int64(n)
-	if (err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF)) && e.left > 0 {
+	if (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) && e.left > 0 {
 		err = s3err.GetAPIError(s3err.ErrIncompleteBody)
 	}
 	return n, err

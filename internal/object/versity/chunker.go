@@ -3,6 +3,7 @@
 package versity
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -72,7 +73,7 @@ func (c *chunker) fill() {
 		m, c.err = c.body.Read(c.data[n:])
 		n += m
 	}
-	if c.err != nil && c.err != io.EOF {
+	if c.err != nil && !errors.Is(c.err, io.EOF) {
 		return
 	}
 	c.room = c.room[:0]
@@ -80,7 +81,7 @@ func (c *chunker) fill() {
 		c.room = fmt.Appendf(c.room, "%x\r\n", n)
 		c.room = append(append(c.room, c.data[:n]...), "\r\n"...)
 	}
-	if c.err == io.EOF {
+	if errors.Is(c.err, io.EOF) {
 		sum := c.body.Trailer.Get(c.name)
 		if int64(len(sum)) != checksumBytes[c.name] {
 			c.err = &auth.Refusal{Kind: auth.BadChecksum, Detail: "The value of " + c.name + " is malformed."}

@@ -269,7 +269,7 @@ func (s *Store) forward(r *http.Request, body *auth.Body, header http.Header) (f
 		if _, err := io.Copy(io.Discard, body); err != nil {
 			return f, inXML(err)
 		}
-		body.Close()
+		_ = body.Close()
 		f.body = http.NoBody
 	}
 	return f, nil

@@ -62,7 +62,7 @@ type createdKey struct{}
 // context that it returns.
 func (s *Store) locate(ctx context.Context, bucket, region string, body *auth.Body, header http.Header) (forwarded, context.Context, error) {
 	text, err := io.ReadAll(io.LimitReader(body, maxCreateBytes+1))
-	body.Close()
+	_ = body.Close()
 	if err != nil {
 		return forwarded{}, nil, inXML(err)
 	}

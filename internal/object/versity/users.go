@@ -7,6 +7,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -122,7 +123,7 @@ func (u *users) ResolveAccounts(ids []string) ([]string, error) {
 	missing := []string{}
 	for _, id := range ids {
 		_, err := u.GetUserAccount(id)
-		if err == vauth.ErrNoSuchUser {
+		if errors.Is(err, vauth.ErrNoSuchUser) {
 			missing = append(missing, id)
 		} else if err != nil {
 			return nil, err

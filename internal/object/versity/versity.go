@@ -125,7 +125,7 @@ func New(o Options) (_ *Store, err error) {
 	s.verifier = auth.New(auth.Options{Keys: s.users})
 	defer func() {
 		if err != nil {
-			s.Close()
+			_ = s.Close()
 		}
 	}()
 	if s.cwd, err = os.Getwd(); err != nil {
@@ -267,7 +267,7 @@ func (s *Store) Run(ctx context.Context) error {
 	if err := s.server.ShutDown(); err != nil {
 		return fmt.Errorf("stop serving objects: %w", err)
 	}
-	<-served // says that its listener was closed, as it was
+	<-served //nolint:errcheck // says that its listener was closed, as it was
 	return nil
 }
 

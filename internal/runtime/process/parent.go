@@ -235,7 +235,7 @@ func (p *parent) watch() exit {
 				p.end(false) // what is left of the task cannot be whole
 				oom = nil
 			}
-		case <-p.ended:
+		case <-p.ended: //nolint:errcheck // only its end is waited for
 			for rep := range p.reports {
 				p.note(rep)
 			}
@@ -287,7 +287,7 @@ func (p *parent) end(wait bool) {
 		_ = p.init.Process.Kill() // it ended by itself if this fails
 	}
 	if wait {
-		<-p.ended
+		<-p.ended //nolint:errcheck // only its end is waited for
 		p.drain()
 	}
 }
