@@ -17,5 +17,5 @@ if [ ! -f "$wheel" ]; then
 fi
 echo "generate: messages and digests"
 go run ./tool/wiregen -wheel "$wheel"
-echo "generate: docs/coverage.md"
-go test ./internal/server -run Coverage -count 1 -update
+echo "generate: docs/coverage.md and the other printed parts of the documents"
+go test ./internal/server -run 'Coverage|Docs' -count 1 -update

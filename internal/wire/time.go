@@ -5,6 +5,7 @@ package wire
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 )
@@ -65,8 +66,8 @@ func parseTime(s string) (Time, error) {
 		if f > 1e12 || f < -1e12 {
 			return Time{}, fmt.Errorf("timestamp %s is out of range", s)
 		}
-		sec := int64(f)
-		return At(time.Unix(sec, int64((f-float64(sec))*1e9+0.5))), nil
+		// Rounded: 1795142639.178 has no exact float64, and lies a little below.
+		return Time{time.UnixMilli(int64(math.Round(f * 1000))).UTC()}, nil
 	}
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02", time.RFC1123} {
 		if v, err := time.Parse(layout, s); err == nil {

@@ -82,6 +82,20 @@ func TestJSONRoundTrip(t *testing.T) {
 	}
 }
 
+func TestTimesKeepTheirMilliseconds(t *testing.T) {
+	for ms := int64(1795142639000); ms < 1795142640000; ms++ {
+		want := wire.At(time.UnixMilli(ms))
+		text, err := want.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got wire.Time
+		if err := got.UnmarshalJSON(text); err != nil || !got.Equal(want.Time) {
+			t.Fatalf("%s read as %v, %v", text, got, err)
+		}
+	}
+}
+
 func TestARequiredListIsWrittenWhenEmpty(t *testing.T) {
 	if got := string(sm.ListTrainingJobs.EncodeJSON(&sm.ListTrainingJobsOutput{})); got != `{"TrainingJobSummaries":[]}` {
 		t.Errorf("got %s", got)

@@ -39,6 +39,9 @@ type step struct {
 // told at once why a container does not start is better.
 const maxCrashes = 3
 
+// pendingPoll is how soon an instance that is about to run is looked at again.
+const pendingPoll = 50 * time.Millisecond
+
 // decide is the whole policy of an endpoint: what was asked and what is seen,
 // in; what to do next, out. It touches nothing.
 func decide(status string, d *deployment, reason string, seen map[spot]look, now time.Time) step {
@@ -94,6 +97,8 @@ func (st *step) keep(f *fleet, seen map[spot]look, now time.Time) {
 			} else {
 				st.start = append(st.start, at)
 			}
+		case runtime.Pending: // its event wakes the loop, and may be missed
+			st.again = min(st.again, pendingPoll)
 		case runtime.Running:
 			switch {
 			case l.healthy && f.Role == current:

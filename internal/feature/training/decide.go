@@ -13,6 +13,9 @@ import (
 // grace is how long a container may take to end after SIGTERM; AWS gives 120 s.
 const grace = 120 * time.Second
 
+// pendingPoll is how soon a task that is about to run is looked at again.
+const pendingPoll = 50 * time.Millisecond
+
 // seen is what there is of a job outside its record.
 type seen struct {
 	task    runtime.State
@@ -61,7 +64,7 @@ func decide(j Job, s seen, now time.Time) step {
 		if stopping {
 			return step{do: stop, grace: left(j.Private.StopAt, grace, now)}
 		}
-		return step{do: wait}
+		return step{do: wait, again: pendingPoll} // its event wakes the loop, and may be missed
 	case runtime.Running:
 		switch {
 		case stopping:

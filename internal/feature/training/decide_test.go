@@ -49,7 +49,7 @@ func TestDecide(t *testing.T) {
 		{"a new job downloads", job(InProgress, starting), seen{task: missing}, 0, step{enter: downloading}},
 		{"a downloading job is staged", job(InProgress, starting, downloading), seen{task: missing}, 0, step{do: stage}},
 		{"a staged job starts", job(InProgress, starting, downloading), seen{task: missing, staged: true}, 0, step{do: start}},
-		{"a pending task is waited for", job(InProgress, starting, downloading), seen{task: pending}, 0, step{do: wait}},
+		{"a pending task is waited for", job(InProgress, starting, downloading), seen{task: pending}, 0, step{do: wait, again: pendingPoll}},
 		{"a task that runs is training", job(InProgress, starting, downloading), seen{task: running}, 0, step{enter: training}},
 		{"training lasts up to its limit", job(InProgress, downloading, training), seen{task: running}, 10 * time.Minute, step{do: wait, again: 50 * time.Minute}},
 		{"a late job is stopping", job(InProgress, downloading, training), seen{task: running}, time.Hour, step{enter: Stopping, overdue: true}},
