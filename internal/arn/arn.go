@@ -33,13 +33,11 @@ func Parse(s string) (ARN, error) {
 }
 
 // SageMaker is arn:aws:sagemaker:region:account:kind/name. The name keeps its
-// case; compare with Equal, since the service has lower-cased names at times.
+// case; the store compares ARNs without regard to it, since the service has
+// lower-cased names at times.
 func SageMaker(region, account, kind, name string) string {
 	return ARN{Service: "sagemaker", Region: region, Account: account, Resource: kind + "/" + name}.String()
 }
-
-// Equal compares two ARNs without regard to case.
-func Equal(a, b string) bool { return strings.EqualFold(a, b) }
 
 // Name is the last part of the resource, after the last slash.
 func (a ARN) Name() string { return a.Resource[strings.LastIndexByte(a.Resource, '/')+1:] }

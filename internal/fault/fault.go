@@ -61,11 +61,6 @@ func InUse(format string, args ...any) *Fault {
 	return New("ResourceInUse", http.StatusBadRequest, format, args...)
 }
 
-// LimitExceeded is ResourceLimitExceeded, an account quota.
-func LimitExceeded(format string, args ...any) *Fault {
-	return New("ResourceLimitExceeded", http.StatusBadRequest, format, args...)
-}
-
 // AccessDenied says who may not do what; see the form in auth.
 func AccessDenied(format string, args ...any) *Fault {
 	return New("AccessDeniedException", http.StatusBadRequest, format, args...)

@@ -21,7 +21,7 @@ func Create[I, O, D, P any](t *op.Table, o wire.Op[I, O], s *Store[D, P], check 
 	nameOf := text[I](s.Family.Noun + "Name")
 	op.Handle(t, o, func(ctx context.Context, in *I) (*O, error) {
 		tags := TagsOf(in)
-		if err := checkTags(tags); err != nil {
+		if err := CheckTags(tags); err != nil {
 			return nil, err
 		}
 		k := s.Key(ctx, nameOf(in))
@@ -140,8 +140,9 @@ func TagsOf(in any) []Tag {
 	return tags
 }
 
-// checkTags refuses what AddTags refuses too; their number is in the model.
-func checkTags(tags []Tag) error {
+// CheckTags refuses keys that are reserved or given twice. How many tags there
+// may be is in the model.
+func CheckTags(tags []Tag) error {
 	seen := map[string]bool{}
 	for _, t := range tags {
 		switch {

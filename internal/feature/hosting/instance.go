@@ -4,7 +4,6 @@ package hosting
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -219,5 +218,3 @@ func (s *Service) forget(key resource.Key) {
 
 // pick is a random number in [0,1) for the choice of a variant.
 func pick() float64 { return rand.Float64() }
-
-func (in *instance) String() string { return fmt.Sprintf("%s (%s)", in.id, in.variant) }

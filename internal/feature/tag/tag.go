@@ -98,17 +98,9 @@ func check(ctx context.Context, r resource.Reader, operation, text string) (stri
 // addTags is API_AddTags: it adds tags or gives them new values, all or none,
 // and answers those that it was given.
 func (s *Service) addTags(ctx context.Context, in *sm.AddTagsInput) (*sm.AddTagsOutput, error) {
-	add := make([]resource.Tag, len(in.Tags))
-	seen := map[string]bool{}
-	for i, t := range in.Tags {
-		switch {
-		case resource.ReservedTag(t.Key):
-			return nil, fault.Validation("aws: prefixed tag key names are not allowed for external use.")
-		case seen[t.Key]:
-			return nil, fault.Validation("Duplicate tag keys found: %s", t.Key)
-		}
-		seen[t.Key] = true
-		add[i] = resource.Tag{Key: t.Key, Value: t.Value}
+	add := resource.TagsOf(in)
+	if err := resource.CheckTags(add); err != nil {
+		return nil, err
 	}
 	err := s.db.Write(ctx, func(tx resource.Tx) error {
 		at, err := check(ctx, tx, "AddTags", in.ResourceArn)

@@ -5,7 +5,6 @@ package iam
 import (
 	"context"
 	"errors"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -46,17 +45,8 @@ func (s *Service) createPolicy(ctx context.Context, in *wiam.CreatePolicyInput) 
 		Description: in.Description, CreateDate: at, UpdateDate: at}}
 	p.doc.Arn = "arn:aws:iam::" + account + ":policy" + p.doc.Path + in.PolicyName
 	p.row = resource.Row{Key: key(account, policies, in.PolicyName), ARN: p.doc.Arn, Created: now}
-	err = s.db.Write(ctx, func(tx resource.Tx) error {
-		if err := insert(ctx, tx, p); err != nil {
-			return err
-		}
-		return tx.SetTags(ctx, p.doc.Arn, tags, nil)
-	})
-	if errors.Is(err, resource.ErrExists) {
-		return nil, taken("A policy called %s already exists. Duplicate names are not allowed.", in.PolicyName)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("store policy: %w", err)
+	if err := create(ctx, s.db, "policy", p, tags, taken("A policy called %s already exists. Duplicate names are not allowed.", in.PolicyName)); err != nil {
+		return nil, err
 	}
 	out := p.doc
 	out.Tags, err = tagsOut(ctx, s.db, out.Arn)

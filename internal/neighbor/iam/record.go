@@ -82,6 +82,24 @@ func insert[D, P any](ctx context.Context, tx resource.Tx, e *entity[D, P]) erro
 	return tx.Insert(ctx, e.row)
 }
 
+// create stores a new named entity with its tags, or none of it. A taken name is
+// refused in the words of inUse; what says what is stored.
+func create[D, P any](ctx context.Context, db resource.DB, what string, e *entity[D, P], tags []resource.Tag, inUse error) error {
+	err := db.Write(ctx, func(tx resource.Tx) error {
+		if err := insert(ctx, tx, e); err != nil {
+			return err
+		}
+		return tx.SetTags(ctx, e.row.ARN, tags, nil)
+	})
+	switch {
+	case errors.Is(err, resource.ErrExists):
+		return inUse
+	case err != nil:
+		return fmt.Errorf("store %s: %w", what, err)
+	}
+	return nil
+}
+
 // update changes an entity in the transaction it was read in.
 func update[D, P any](ctx context.Context, tx resource.Tx, e *entity[D, P]) error {
 	if err := e.pack(); err != nil {

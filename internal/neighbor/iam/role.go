@@ -52,17 +52,8 @@ func (s *Service) createRole(ctx context.Context, in *wiam.CreateRoleInput) (*wi
 	}
 	r.doc.Arn = "arn:aws:iam::" + account + ":role" + r.doc.Path + in.RoleName
 	r.row = resource.Row{Key: key(account, roles, in.RoleName), ARN: r.doc.Arn, Created: now}
-	err = s.db.Write(ctx, func(tx resource.Tx) error {
-		if err := insert(ctx, tx, r); err != nil {
-			return err
-		}
-		return tx.SetTags(ctx, r.doc.Arn, tags, nil)
-	})
-	if errors.Is(err, resource.ErrExists) {
-		return nil, taken("Role with name %s already exists.", in.RoleName)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("store role: %w", err)
+	if err := create(ctx, s.db, "role", r, tags, taken("Role with name %s already exists.", in.RoleName)); err != nil {
+		return nil, err
 	}
 	out, err := s.shown(ctx, s.db, r)
 	return &wiam.CreateRoleOutput{Role: out}, err

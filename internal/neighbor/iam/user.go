@@ -32,17 +32,8 @@ func (s *Service) createUser(ctx context.Context, in *wiam.CreateUserInput) (*wi
 		CreateDate: wire.At(now.Truncate(time.Second)), PermissionsBoundary: boundary}}
 	u.doc.Arn = "arn:aws:iam::" + account + ":user" + u.doc.Path + in.UserName
 	u.row = resource.Row{Key: key(account, users, in.UserName), ARN: u.doc.Arn, Created: now}
-	err = s.db.Write(ctx, func(tx resource.Tx) error {
-		if err := insert(ctx, tx, u); err != nil {
-			return err
-		}
-		return tx.SetTags(ctx, u.doc.Arn, tags, nil)
-	})
-	if errors.Is(err, resource.ErrExists) {
-		return nil, taken("User with name %s already exists.", in.UserName)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("store user: %w", err)
+	if err := create(ctx, s.db, "user", u, tags, taken("User with name %s already exists.", in.UserName)); err != nil {
+		return nil, err
 	}
 	out := u.doc
 	out.Tags, err = tagsOut(ctx, s.db, out.Arn)
