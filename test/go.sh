@@ -12,6 +12,13 @@ if ! command -v "$cc" >/dev/null 2>&1; then
 	echo "go: no race detector: it needs a C compiler, and there is no $cc"
 	race=
 fi
+# Some Go tests drive Python clients; `make test` has made the environment.
+python=$PWD/.venv/boto3/bin/python
+if [ -x "$python" ]; then
+	export SAGEBRUSH_TEST_PYTHON="$python" SAGEBRUSH_XGBOOST_PYTHON="$python"
+else
+	echo "go: the tests that drive boto3 and xgboost are skipped: there is no $python, which 'make venv' makes"
+fi
 echo "go: vet"
 go vet ./...
 echo "go: test $race"
