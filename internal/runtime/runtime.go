@@ -20,28 +20,63 @@ type ID string
 // Task is what to run and with what.
 type Task struct {
 	ID    ID
-	Group string // tasks of one multi-instance job; "" for a single one
-	Host  string // host name inside, "algo-1"
+	Group string   // tasks that belong together; "" for a single one
+	Host  string   // host name inside, "algo-1"; one of Hosts, if there are any
+	Hosts []string // all hosts of the Group, in order; each name resolves in every task of it
+
+	// Root is the host folder of an unpacked image that is the task's root file
+	// system: it is never written to, what the task writes is its own and goes
+	// with it. "" shows the machine's own files, read-only. Image names the same
+	// image to a container engine ("127.0.0.1:8080/mine@sha256:…"); "" when only
+	// a process of this machine can be meant.
+	Root  string
+	Image string
 
 	Command []string          // argv inside the task; Command[0] an absolute path or found in PATH
 	Env     map[string]string // the whole environment but what the runtime adds (PATH, HOME, HOSTNAME)
 	WorkDir string            // "" for /
+	User    string            // "name", "uid", "name:group" or "uid:gid" as in an image's configuration; "" for root
 
 	Mounts []Mount // where the host's folders appear inside
 
-	MilliCPU    int64 // 2000 = two vCPU; 0 unlimited
-	MemoryBytes int64 // 0 unlimited
+	MilliCPU     int64 // 2000 = two vCPU; 0 unlimited
+	MemoryBytes  int64 // 0 unlimited
+	ShmBytes     int64 // size of /dev/shm; 0 for the runtime's default
+	DiskBytes    int64 // what it may write in all: its own root, /tmp, writable mounts; 0 unlimited
+	MaxProcesses int64 // processes and threads; 0 for the runtime's default, which stops a fork bomb
+	GPUs         int   // how many it may see; 0 none
+
+	Network Network
 
 	// Serves says that the task answers HTTP; State.Addr then tells where.
-	// The task learns where to listen from SAGEBRUSH_LISTEN
-	// ("unix:///path/inside" or "tcp://127.0.0.1:8080").
+	// With Port 0 the task learns where to listen from SAGEBRUSH_LISTEN
+	// ("unix:///path/inside" or "tcp://127.0.0.1:8080"); otherwise it listens on
+	// that TCP port whatever others do, for images that know no better.
 	Serves bool
+	Port   int
+	// Reach are TCP addresses of this machine ("127.0.0.1:8080") that the task
+	// must be able to connect to by that very address, where its network is not
+	// the machine's own and not None.
+	Reach []string
 }
+
+// Network says what a task can connect to.
+type Network string
+
+// The networks. Open is all that the machine can reach, and the other hosts of
+// the group; None is the other hosts of the group only.
+const (
+	Open Network = ""
+	None Network = "none"
+)
 
 // Mount shows the host path Source at Target inside the task.
 type Mount struct {
 	Source, Target string
 	ReadOnly       bool
+	// Scratch lets the task write without changing Source: what it writes is its
+	// own and goes with it.
+	Scratch bool
 }
 
 // Phase is how far a task has come.
@@ -83,3 +118,28 @@ type Runtime interface {
 	// Inspect is the truth. The channel closes when ctx is done.
 	Events(ctx context.Context) <-chan ID
 }
+
+// Usage is what a task has taken of the machine so far.
+type Usage struct {
+	At          time.Time
+	CPU         time.Duration // processor time of all its processes since its start
+	MemoryBytes int64         // now, without what the kernel can give back at once
+	DiskBytes   int64         // what it has written and not deleted, see Task.DiskBytes
+	GPUs        []GPUUsage
+}
+
+// GPUUsage is one accelerator's, in percent.
+type GPUUsage struct{ Utilization, MemoryUtilization float64 }
+
+// Meter is a Runtime that can tell what a task takes.
+type Meter interface {
+	// Usage measures a running task; ok is false when it does not run or cannot
+	// be measured.
+	Usage(ctx context.Context, id ID) (u Usage, ok bool, err error)
+}
+
+// Reasons in State.Reason that every runtime uses.
+const (
+	ReasonOOM  = "OOMKilled"         // it exceeded MemoryBytes
+	ReasonDisk = "DiskLimitExceeded" // it exceeded DiskBytes, or the machine's disk is nearly full
+)

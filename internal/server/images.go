@@ -5,6 +5,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo/builtin"
@@ -19,7 +20,7 @@ type images struct{ self string }
 var _ runtime.Images = images{}
 
 // Image implements runtime.Images. What is not found says what is known.
-func (i images) Image(_ context.Context, uri string) (runtime.Image, error) {
+func (i images) Image(_ context.Context, uri string, _ runtime.Needs) (runtime.Image, error) {
 	ref, err := builtin.Resolve(uri)
 	if err != nil {
 		return runtime.Image{}, fmt.Errorf("%w: %w", runtime.ErrNoImage, err)
@@ -44,6 +45,11 @@ func (i images) Image(_ context.Context, uri string) (runtime.Image, error) {
 		img.Metrics = append(img.Metrics, runtime.ImageMetric{Name: m.Name, Regex: m.Regex})
 	}
 	return img, nil
+}
+
+// Prepare implements runtime.Images: our own binary is always ready.
+func (i images) Prepare(ctx context.Context, uri string, n runtime.Needs, _ io.Writer) (runtime.Image, error) {
+	return i.Image(ctx, uri, n)
 }
 
 // resolved is the digest form of a built-in image's URI, as ECR here tells it.

@@ -116,7 +116,7 @@ func (s *Service) plan(ctx context.Context, config *sm.DescribeEndpointConfigOut
 		if c == nil {
 			c = &m.Doc.Containers[0]
 		}
-		img, err := s.Images.Image(ctx, c.Image)
+		img, err := s.Images.Image(ctx, c.Image, runtime.Needs{})
 		if err != nil {
 			return fleet{}, fmt.Errorf("image of model %s: %w", pv.ModelName, err)
 		}

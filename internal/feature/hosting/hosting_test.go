@@ -121,7 +121,7 @@ func (oneRole) Assumable(_ context.Context, arn string) error {
 // imagesOf starts every known image as a fake task that answers at addr.
 type imagesOf struct{ addr string }
 
-func (i imagesOf) Image(_ context.Context, uri string) (runtime.Image, error) {
+func (i imagesOf) Image(_ context.Context, uri string, _ runtime.Needs) (runtime.Image, error) {
 	if uri != goodImage {
 		return runtime.Image{}, errors.Join(runtime.ErrNoImage)
 	}
@@ -427,4 +427,8 @@ func TestRefusals(t *testing.T) {
 			}
 		}
 	}
+}
+
+func (i imagesOf) Prepare(ctx context.Context, uri string, n runtime.Needs, _ io.Writer) (runtime.Image, error) {
+	return i.Image(ctx, uri, n)
 }

@@ -50,7 +50,7 @@ func (s *Service) startInstance(ctx context.Context, r *endpointRecord, at spot)
 var errModelData = errors.New("Failed to download model data")
 
 func (s *Service) tryStart(ctx context.Context, r *endpointRecord, f *fleet, v *variant, at spot, id runtime.ID) error {
-	img, err := s.Images.Image(ctx, v.Image)
+	img, err := s.Images.Image(ctx, v.Image, runtime.Needs{})
 	if err != nil {
 		return err
 	}

@@ -254,7 +254,7 @@ func fill(j *Job) {
 // of the same name.
 func (s *Service) checkImage(ctx context.Context, j *Job) error {
 	spec := *j.Doc.AlgorithmSpecification
-	image, err := s.Images.Image(ctx, spec.TrainingImage)
+	image, err := s.Images.Image(ctx, spec.TrainingImage, runtime.Needs{})
 	switch {
 	case errors.Is(err, runtime.ErrNoImage):
 		return fault.Validation("Cannot find the training image %s: %s", spec.TrainingImage, err)

@@ -239,7 +239,7 @@ func (roles) Assumable(_ context.Context, arn string) error {
 
 type images struct{}
 
-func (images) Image(_ context.Context, uri string) (runtime.Image, error) {
+func (images) Image(_ context.Context, uri string, _ runtime.Needs) (runtime.Image, error) {
 	switch uri {
 	case goodImage:
 		return runtime.Image{URI: uri, Train: []string{"/bin/train", "xgboost"}, Env: map[string]string{"IMAGE": "yes"},
@@ -355,3 +355,7 @@ func (f folder) Put(ctx context.Context, u object.URI, r io.Reader) (object.Info
 }
 
 var _ object.Local = folder{}
+
+func (i images) Prepare(ctx context.Context, uri string, n runtime.Needs, _ io.Writer) (runtime.Image, error) {
+	return i.Image(ctx, uri, n)
+}

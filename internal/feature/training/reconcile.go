@@ -168,7 +168,7 @@ func (s *Service) start(ctx context.Context, j Job) error {
 	if err != nil {
 		return err
 	}
-	image, err := s.Images.Image(ctx, j.Doc.AlgorithmSpecification.TrainingImage)
+	image, err := s.Images.Image(ctx, j.Doc.AlgorithmSpecification.TrainingImage, runtime.Needs{})
 	if err != nil {
 		return fmt.Errorf("find training image: %w", err)
 	}
