@@ -24,6 +24,7 @@ var floors = []struct {
 	{"internal/server", 7},
 	{"internal/feature/", 6}, {"internal/neighbor/", 6},
 	{"internal/gateway", 5}, {"internal/resource", 5},
+	{"internal/transfer", 5}, {"internal/taskgroup", 5},
 	{"internal/telemetry", 3}, {"internal/op", 4}, {"internal/reconcile", 4}, {"internal/optml", 4}, {"internal/proxy", 4},
 	{"internal/auth", 2}, {"internal/wire", 3}, {"internal/object", 3}, {"internal/runtime", 3},
 	{"internal/algo/builtin", 2}, {"internal/algo/", 2},

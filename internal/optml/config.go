@@ -27,42 +27,56 @@ type Channel struct {
 
 // Resources tell a host of its job's hosts.
 type Resources struct {
-	Host         string // "algo-1"
-	Hosts        []string
-	InstanceType string
+	Host             string // "algo-1"
+	InstanceType     string
+	Group            string // of Host; Homogeneous when the caller named none
+	Hosts            []string
+	Groups           []Group // all; nil for one that holds all Hosts
+	NetworkInterface string  // by which hosts reach each other; eth0 when empty
 }
 
-// homogeneous is the group that the service names when the caller named none.
-const homogeneous = "homogeneousCluster"
-
-// resourceConfig is resourceconfig.json.
-type resourceConfig struct {
-	CurrentHost      string          `json:"current_host"`
-	CurrentType      string          `json:"current_instance_type"`
-	CurrentGroup     string          `json:"current_group_name"`
-	Hosts            []string        `json:"hosts"`
-	Groups           []instanceGroup `json:"instance_groups"`
-	NetworkInterface string          `json:"network_interface_name"`
-}
-
-type instanceGroup struct {
+// Group is an instance group.
+type Group struct {
 	Name  string   `json:"instance_group_name"`
 	Type  string   `json:"instance_type"`
 	Hosts []string `json:"hosts"`
 }
 
+// Homogeneous is the group that the service names when the caller named none.
+const Homogeneous = "homogeneousCluster"
+
+// resourceConfig is resourceconfig.json.
+type resourceConfig struct {
+	CurrentHost      string   `json:"current_host"`
+	CurrentType      string   `json:"current_instance_type"`
+	CurrentGroup     string   `json:"current_group_name"`
+	Hosts            []string `json:"hosts"`
+	Groups           []Group  `json:"instance_groups"`
+	NetworkInterface string   `json:"network_interface_name"`
+}
+
+func (r Resources) config() resourceConfig {
+	out := resourceConfig{CurrentHost: r.Host, CurrentType: r.InstanceType, CurrentGroup: r.Group,
+		Hosts: slices.Sorted(slices.Values(r.Hosts)), Groups: r.Groups, NetworkInterface: r.NetworkInterface}
+	if out.CurrentGroup == "" {
+		out.CurrentGroup = Homogeneous
+	}
+	if out.Groups == nil {
+		out.Groups = []Group{{Name: out.CurrentGroup, Type: r.InstanceType, Hosts: out.Hosts}}
+	}
+	if out.NetworkInterface == "" {
+		out.NetworkInterface = "eth0"
+	}
+	return out
+}
+
 // WriteConfig writes the files of /opt/ml/input/config.
 func (d Dir) WriteConfig(c Config) error {
-	hosts := slices.Sorted(slices.Values(c.Resources.Hosts))
 	files := map[string]any{
 		// A container reads an empty object where null would surprise it.
 		"hyperparameters.json": orEmpty(c.HyperParameters),
 		"inputdataconfig.json": orEmpty(c.Channels),
-		"resourceconfig.json": resourceConfig{
-			CurrentHost: c.Resources.Host, CurrentType: c.Resources.InstanceType, CurrentGroup: homogeneous, Hosts: hosts,
-			Groups:           []instanceGroup{{Name: homogeneous, Type: c.Resources.InstanceType, Hosts: hosts}},
-			NetworkInterface: "eth0",
-		},
+		"resourceconfig.json":  c.Resources.config(),
 	}
 	for name, v := range files {
 		b, err := json.Marshal(v)

@@ -18,23 +18,6 @@ import (
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 )
 
-func TestNameUnder(t *testing.T) {
-	tests := []struct{ prefix, key, want string }{
-		{"data/train", "data/train/a.csv", "a.csv"},
-		{"data/train/", "data/train/sub/a.csv", "sub/a.csv"},
-		{"data/train.csv", "data/train.csv", "train.csv"},
-		{"data/tr", "data/train/a.csv", "train/a.csv"},
-		{"data/train", "data/train2.csv", "train2.csv"},
-		{"", "a/b.csv", "a/b.csv"},
-		{"a", "a", "a"},
-	}
-	for _, tt := range tests {
-		if got := nameUnder(tt.prefix, tt.key); got != tt.want {
-			t.Errorf("%s under %q is %s, want %s", tt.key, tt.prefix, got, tt.want)
-		}
-	}
-}
-
 func zipped(t *testing.T, text string) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -223,21 +206,4 @@ func TestKeysThatCannotBeFiles(t *testing.T) {
 			})
 		})
 	}
-}
-
-func FuzzManifest(f *testing.F) {
-	f.Add([]byte(`[{"prefix": "s3://bucket/data/"}, "a.csv", "/b.csv"]`))
-	f.Add([]byte(`[{"prefix": "s3://bucket/"}, "../x"]`))
-	f.Add([]byte(`[]`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		items, err := parseManifest(b)
-		if err != nil {
-			return
-		}
-		for _, it := range items {
-			if it.uri.Bucket == "" || !filepath.IsLocal(it.name) {
-				t.Fatalf("%q gives %+v", b, it)
-			}
-		}
-	})
 }

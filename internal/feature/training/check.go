@@ -3,18 +3,21 @@
 package training
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
-	"github.com/sagebrush-ml/sagebrush/internal/object"
 	"github.com/sagebrush-ml/sagebrush/internal/optml"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 	"github.com/sagebrush-ml/sagebrush/internal/telemetry"
+	"github.com/sagebrush-ml/sagebrush/internal/transfer"
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 )
 
@@ -59,22 +62,8 @@ func notBuilt(in *sm.CreateTrainingJobInput) error {
 		return unsupported("ServerlessJobConfig", "give AlgorithmSpecification and ResourceConfig.")
 	case a != nil && a.AlgorithmName != "" && a.TrainingImage == "":
 		return unsupported("AlgorithmSpecification.AlgorithmName", "give TrainingImage.")
-	case a != nil && len(a.ContainerEntrypoint) > 0:
-		return unsupported("AlgorithmSpecification.ContainerEntrypoint", "images run their own entry point.")
-	case a != nil && len(a.ContainerArguments) > 0:
-		return unsupported("AlgorithmSpecification.ContainerArguments", "images run their own entry point.")
-	case a != nil && a.TrainingInputMode == "Pipe":
-		return unsupported("AlgorithmSpecification.TrainingInputMode Pipe", "use File or FastFile.")
-	case r != nil && len(r.InstanceGroups) > 0:
-		return unsupported("ResourceConfig.InstanceGroups", "give InstanceType and InstanceCount 1.")
 	case r != nil && len(r.InstancePreferences) > 0:
 		return unsupported("ResourceConfig.InstancePreferences", "give InstanceType.")
-	case r != nil && value(r.InstanceCount) > 1:
-		return unsupported("ResourceConfig.InstanceCount above 1", "training on several instances is not built.")
-	case r != nil && value(r.KeepAlivePeriodInSeconds) > 0:
-		return unsupported("ResourceConfig.KeepAlivePeriodInSeconds", "there are no warm pools; jobs start at once without them.")
-	case in.RetryStrategy != nil:
-		return unsupported("RetryStrategy", "a job is tried once.")
 	case len(in.DebugRuleConfigurations) > 0:
 		return unsupported("DebugRuleConfigurations", "debugger rules are not built.")
 	case len(in.ProfilerRuleConfigurations) > 0:
@@ -98,25 +87,23 @@ func notBuilt(in *sm.CreateTrainingJobInput) error {
 
 func channelNotBuilt(at string, c sm.Channel) error {
 	switch d := c.DataSource; {
-	case c.InputMode == "Pipe":
-		return unsupported(at+".InputMode Pipe", "use File or FastFile.")
-	case c.RecordWrapperType == "RecordIO":
-		return unsupported(at+".RecordWrapperType RecordIO", "it is for Pipe mode.")
 	case d == nil:
 		return nil
-	case d.FileSystemDataSource != nil:
-		return unsupported(at+".DataSource.FileSystemDataSource", "use S3DataSource.")
 	case d.DatasetSource != nil:
 		return unsupported(at+".DataSource.DatasetSource", "use S3DataSource.")
 	case d.S3DataSource == nil:
 		return nil
-	case d.S3DataSource.S3DataType != "S3Prefix" && d.S3DataSource.S3DataType != "ManifestFile":
-		return unsupported(at+".DataSource.S3DataSource.S3DataType "+d.S3DataSource.S3DataType, "use S3Prefix or ManifestFile.")
+	case !slices.Contains([]string{transfer.S3Prefix, transfer.ManifestFile, augmentedManifest}, d.S3DataSource.S3DataType):
+		return unsupported(at+".DataSource.S3DataSource.S3DataType "+d.S3DataSource.S3DataType, "use S3Prefix, ManifestFile or AugmentedManifestFile.")
 	case d.S3DataSource.HubAccessConfig != nil:
 		return unsupported(at+".DataSource.S3DataSource.HubAccessConfig", "there are no hubs.")
 	}
 	return nil
 }
+
+// augmentedManifest is the S3DataType of JSON lines that hold data and names of
+// objects.
+const augmentedManifest = "AugmentedManifestFile"
 
 // checkShape is about members that need or exclude each other.
 func checkShape(in *sm.CreateTrainingJobInput) error {
@@ -126,11 +113,37 @@ func checkShape(in *sm.CreateTrainingJobInput) error {
 		return fault.Validation("AlgorithmSpecification is required for a training job without ServerlessJobConfig.")
 	case (a.TrainingImage == "") == (a.AlgorithmName == ""):
 		return fault.Validation("You must specify exactly one of AlgorithmName and TrainingImage in AlgorithmSpecification.")
-	case r == nil || r.InstanceType == "" || r.InstanceCount == nil:
+	case r == nil || len(r.InstanceGroups) == 0 && (r.InstanceType == "" || r.InstanceCount == nil):
 		return fault.Validation("ResourceConfig with InstanceType and InstanceCount is required for a training job without ServerlessJobConfig.")
+	}
+	if err := checkGroups(r); err != nil {
+		return err
 	}
 	if _, err := telemetry.NewScraper(definitions(a.MetricDefinitions)); err != nil {
 		return fault.Validation("The regular expression in AlgorithmSpecification.MetricDefinitions of %s cannot be used.", err)
+	}
+	return nil
+}
+
+// maxHosts is how many hosts a job may have on one machine.
+const maxHosts = 64
+
+func checkGroups(r *sm.ResourceConfig) error {
+	if len(r.InstanceGroups) > 0 && (r.InstanceType != "" || r.InstanceCount != nil) {
+		return fault.Validation("ResourceConfig must have either InstanceGroups, or InstanceType and InstanceCount, not both.")
+	}
+	names, hosts := map[string]bool{}, value(r.InstanceCount)
+	for _, g := range r.InstanceGroups {
+		if names[g.InstanceGroupName] {
+			return fault.Validation("Duplicate instance group name %q in ResourceConfig.InstanceGroups: names must be unique.", g.InstanceGroupName)
+		}
+		names[g.InstanceGroupName] = true
+		hosts += value(g.InstanceCount)
+	}
+	if hosts > maxHosts {
+		return fault.New("ResourceLimitExceeded", http.StatusBadRequest,
+			"The account-level service limit for the number of instances across training jobs is %d Instances, with current utilization of 0 Instances "+
+				"and a request delta of %d Instances. All hosts of a job share this one machine.", maxHosts, hosts)
 	}
 	return nil
 }
@@ -161,10 +174,44 @@ func checkChannels(in *sm.CreateTrainingJobInput) error {
 			return fault.Validation("Duplicate channel name %q in InputDataConfig: channel names must be unique.", c.ChannelName)
 		case c.ChannelName == "." || c.ChannelName == "..":
 			return fault.Validation("The channel name %q cannot be the name of a folder.", c.ChannelName)
-		case c.DataSource == nil || c.DataSource.S3DataSource == nil:
+		case c.DataSource == nil || c.DataSource.S3DataSource == nil && c.DataSource.FileSystemDataSource == nil:
 			return fault.Validation("The channel %q has no data source.", c.ChannelName)
 		}
+		if err := checkMode(in, c); err != nil {
+			return err
+		}
 		seen[c.ChannelName] = true
+	}
+	return nil
+}
+
+// checkMode is about members that go with some input modes only.
+func checkMode(in *sm.CreateTrainingJobInput, c sm.Channel) error {
+	how := cmp.Or(c.InputMode, in.AlgorithmSpecification.TrainingInputMode)
+	s3 := c.DataSource.S3DataSource
+	switch {
+	case s3 == nil && how == pipeMode:
+		return fault.Validation("The channel %q has a file system data source, which must be used with input mode File.", c.ChannelName)
+	case c.RecordWrapperType == "RecordIO" && how != pipeMode:
+		return fault.Validation("RecordWrapperType RecordIO of the channel %q is only for input mode Pipe.", c.ChannelName)
+	case s3 != nil && s3.S3DataType == augmentedManifest && how != pipeMode:
+		return fault.Validation("S3DataType AugmentedManifestFile of the channel %q is only for input mode Pipe.", c.ChannelName)
+	case s3 != nil && s3.S3DataType == augmentedManifest && len(s3.AttributeNames) == 0:
+		return fault.Validation("AttributeNames of the channel %q must be given with S3DataType AugmentedManifestFile.", c.ChannelName)
+	case s3 != nil && s3.S3DataType != augmentedManifest && len(s3.AttributeNames) > 0:
+		return fault.Validation("AttributeNames of the channel %q are only for S3DataType AugmentedManifestFile.", c.ChannelName)
+	}
+	if s3 == nil {
+		return nil
+	}
+	groups := map[string]bool{}
+	for _, g := range in.ResourceConfig.InstanceGroups {
+		groups[g.InstanceGroupName] = true
+	}
+	for _, name := range s3.InstanceGroupNames {
+		if !groups[name] {
+			return fault.Validation("The channel %q names the instance group %q, which ResourceConfig.InstanceGroups does not have.", c.ChannelName, name)
+		}
 	}
 	return nil
 }
@@ -227,11 +274,13 @@ func fill(j *Job) {
 		if c.RecordWrapperType == "" {
 			c.RecordWrapperType = "None"
 		}
-		source := *c.DataSource.S3DataSource
-		if source.S3DataDistributionType == "" {
-			source.S3DataDistributionType = "FullyReplicated"
+		if c.DataSource.S3DataSource != nil {
+			source := *c.DataSource.S3DataSource
+			if source.S3DataDistributionType == "" {
+				source.S3DataDistributionType = fullyReplicated
+			}
+			c.DataSource = &sm.DataSource{S3DataSource: &source}
 		}
-		c.DataSource = &sm.DataSource{S3DataSource: &source}
 		channels[i] = c
 	}
 	d.InputDataConfig = channels
@@ -254,13 +303,13 @@ func fill(j *Job) {
 // of the same name.
 func (s *Service) checkImage(ctx context.Context, j *Job) error {
 	spec := *j.Doc.AlgorithmSpecification
-	image, err := s.Images.Image(ctx, spec.TrainingImage, runtime.Needs{})
+	image, err := s.Images.Image(ctx, spec.TrainingImage, needs(*j))
 	switch {
 	case errors.Is(err, runtime.ErrNoImage):
 		return fault.Validation("Cannot find the training image %s: %s", spec.TrainingImage, err)
 	case err != nil:
 		return fmt.Errorf("find training image: %w", err)
-	case len(image.Train) == 0:
+	case len(image.TrainArgv(spec.ContainerEntrypoint, spec.ContainerArguments)) == 0:
 		return fault.Validation("The image %s cannot train: it has no train entry point.", spec.TrainingImage)
 	}
 	if spec.EnableSageMakerMetricsTimeSeries == nil {
@@ -273,23 +322,15 @@ func (s *Service) checkImage(ctx context.Context, j *Job) error {
 // checkObjects asks whether there is something to read and somewhere to write.
 func (s *Service) checkObjects(ctx context.Context, j *Job) error {
 	for _, c := range j.Doc.InputDataConfig {
-		source := c.DataSource.S3DataSource
-		u, err := object.ParseURI(source.S3Uri)
-		if err != nil {
-			return fault.Validation("Invalid S3Uri of the channel %q: %s.", c.ChannelName, err)
-		}
-		found, err := s.anyObject(ctx, u)
-		if err != nil && !errors.Is(err, object.ErrNotFound) {
-			return fmt.Errorf("look for the data of channel %q: %w", c.ChannelName, err)
-		}
-		if !found {
-			text := ""
-			if errors.Is(err, object.ErrNoBucket) {
-				text = " Error message from S3: The specified bucket does not exist"
+		if f := c.DataSource.FileSystemDataSource; f != nil {
+			if _, err := s.FileSystems.mount(f, ""); err != nil {
+				return fault.Validation("Invalid FileSystemDataSource of the channel %q: %s.", c.ChannelName, err)
 			}
-			return fault.Validation("No S3 objects found under S3 URL %q given in input data source. Please ensure that the bucket exists "+
-				"in the selected region (%s), that objects exist under that S3 prefix, and that the role %q has \"s3:ListBucket\" "+
-				"permissions on bucket %q.%s", source.S3Uri, j.Key.Region, j.Doc.RoleArn, u.Bucket, text)
+			continue
+		}
+		what := fmt.Sprintf("channel %q", c.ChannelName)
+		if err := s.data.CheckInput(ctx, what, c.DataSource.S3DataSource.S3Uri, j.Key.Region, j.Doc.RoleArn); err != nil {
+			return err
 		}
 	}
 	outputs := []string{j.Doc.OutputDataConfig.S3OutputPath}
@@ -299,44 +340,12 @@ func (s *Service) checkObjects(ctx context.Context, j *Job) error {
 	if c := j.Doc.TensorBoardOutputConfig; c != nil {
 		outputs = append(outputs, c.S3OutputPath)
 	}
-	for _, path := range outputs {
-		u, err := object.ParseURI(path)
-		if err != nil {
-			return fault.Validation("Invalid S3 output location: %s.", err)
-		}
-		ok, err := s.Objects.HasBucket(ctx, u.Bucket)
-		if err != nil {
-			return fmt.Errorf("look for the output bucket: %w", err)
-		}
-		if !ok {
-			return fault.Validation("Invalid S3 output location %q: the bucket %q does not exist in the selected region (%s).", path, u.Bucket, j.Key.Region)
+	for _, uri := range outputs {
+		if err := s.data.CheckOutput(ctx, uri, j.Key.Region); err != nil {
+			return err
 		}
 	}
 	return nil
-}
-
-// anyObject reports whether an object's key begins with u's. Folder markers,
-// whose keys end with a slash, hold no data and do not count.
-func (s *Service) anyObject(ctx context.Context, u object.URI) (bool, error) {
-	if ok, err := s.Objects.HasBucket(ctx, u.Bucket); err != nil || !ok {
-		return false, errors.Join(err, object.ErrNoBucket)
-	}
-	after := ""
-	for {
-		page, more, err := s.Objects.List(ctx, u, after, 10)
-		if err != nil {
-			return false, err
-		}
-		for _, o := range page {
-			if !strings.HasSuffix(o.URI.Key, "/") {
-				return true, nil
-			}
-			after = o.URI.Key
-		}
-		if !more || len(page) == 0 {
-			return false, nil
-		}
-	}
 }
 
 // definitions are the metric definitions for the scraper.

@@ -56,24 +56,25 @@ func TestRefusals(t *testing.T) {
 		}, "It must be equal to or greater than MaxRuntimeInSeconds"},
 		{"MaxWait without spot", func(i *in) { i.StoppingCondition = &sm.StoppingCondition{MaxWaitTimeInSeconds: one} }, "It must not be present"},
 
-		{"several instances", func(i *in) { i.ResourceConfig.InstanceCount = new(int64(2)) }, "ResourceConfig.InstanceCount above 1 is not supported by Sagebrush yet"},
-		{"instance groups", func(i *in) {
-			i.ResourceConfig.InstanceGroups = []sm.InstanceGroup{{InstanceType: "ml.m5.large", InstanceCount: one, InstanceGroupName: "g"}}
-		}, "ResourceConfig.InstanceGroups is not supported by Sagebrush yet"},
-		{"a warm pool", func(i *in) { i.ResourceConfig.KeepAlivePeriodInSeconds = one }, "ResourceConfig.KeepAlivePeriodInSeconds is not supported by Sagebrush yet"},
 		{"an algorithm resource", func(i *in) {
 			i.AlgorithmSpecification.TrainingImage, i.AlgorithmSpecification.AlgorithmName = "", "mine"
 		}, "AlgorithmSpecification.AlgorithmName is not supported by Sagebrush yet"},
-		{"a script", func(i *in) { i.AlgorithmSpecification.ContainerEntrypoint = []string{"/bin/bash"} }, "AlgorithmSpecification.ContainerEntrypoint is not supported by Sagebrush yet"},
-		{"arguments", func(i *in) { i.AlgorithmSpecification.ContainerArguments = []string{"-c"} }, "AlgorithmSpecification.ContainerArguments is not supported by Sagebrush yet"},
-		{"Pipe mode", func(i *in) { i.AlgorithmSpecification.TrainingInputMode = "Pipe" }, "TrainingInputMode Pipe is not supported by Sagebrush yet"},
-		{"Pipe mode of a channel", func(i *in) { i.InputDataConfig[0].InputMode = "Pipe" }, "InputDataConfig[0].InputMode Pipe is not supported by Sagebrush yet"},
-		{"RecordIO wrapping", func(i *in) { i.InputDataConfig[0].RecordWrapperType = "RecordIO" }, "RecordWrapperType RecordIO is not supported by Sagebrush yet"},
-		{"an augmented manifest", func(i *in) { s3(i).S3DataType = "AugmentedManifestFile" }, "S3DataType AugmentedManifestFile is not supported by Sagebrush yet"},
-		{"a file system", func(i *in) {
+		{"instance groups and a count", func(i *in) {
+			i.ResourceConfig.InstanceGroups = []sm.InstanceGroup{{InstanceType: "ml.m5.large", InstanceCount: one, InstanceGroupName: "g"}}
+		}, "not both"},
+		{"an instance group twice", func(i *in) {
+			g := sm.InstanceGroup{InstanceType: "ml.m5.large", InstanceCount: one, InstanceGroupName: "g"}
+			i.ResourceConfig = &sm.ResourceConfig{InstanceGroups: []sm.InstanceGroup{g, g}, VolumeSizeInGB: one}
+		}, `Duplicate instance group name "g"`},
+		{"a channel for a group that is none", func(i *in) { s3(i).InstanceGroupNames = []string{"g"} }, `names the instance group "g"`},
+		{"RecordIO wrapping of files", func(i *in) { i.InputDataConfig[0].RecordWrapperType = "RecordIO" }, "only for input mode Pipe"},
+		{"an augmented manifest as a file", func(i *in) { s3(i).S3DataType, s3(i).AttributeNames = "AugmentedManifestFile", []string{"source-ref"} }, "only for input mode Pipe"},
+		{"an augmented manifest without attributes", func(i *in) {
+			s3(i).S3DataType, i.InputDataConfig[0].InputMode = "AugmentedManifestFile", "Pipe"
+		}, "AttributeNames of the channel"},
+		{"a file system that is not known", func(i *in) {
 			i.InputDataConfig[0].DataSource = &sm.DataSource{FileSystemDataSource: &sm.FileSystemDataSource{FileSystemId: "fs-12345678901", FileSystemAccessMode: "ro", FileSystemType: "EFS", DirectoryPath: "/"}}
-		}, "FileSystemDataSource is not supported by Sagebrush yet"},
-		{"retries", func(i *in) { i.RetryStrategy = &sm.RetryStrategy{MaximumRetryAttempts: one} }, "RetryStrategy is not supported by Sagebrush yet"},
+		}, "the file system fs-12345678901 is not known"},
 		{"debugger rules", func(i *in) {
 			i.DebugRuleConfigurations = []sm.DebugRuleConfiguration{{RuleConfigurationName: "r", RuleEvaluatorImage: "i"}}
 		}, "DebugRuleConfigurations is not supported by Sagebrush yet"},

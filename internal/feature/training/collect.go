@@ -4,42 +4,56 @@ package training
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
 	"github.com/sagebrush-ml/sagebrush/internal/object"
 	"github.com/sagebrush-ml/sagebrush/internal/optml"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
+	"github.com/sagebrush-ml/sagebrush/internal/runtime"
+	"github.com/sagebrush-ml/sagebrush/internal/transfer"
 )
 
-// collect keeps what the container has left in its working folder: the model,
-// the output data, the trees that the caller asked for. It gives the place of
-// the model. The same folder gives the same objects, so it may be cut off and
-// called again. A job that failed has no model to speak of, but what it left is
-// kept for who wants to know why.
+// collect keeps what the containers have left in their working folders: the
+// model, the output data, the trees that the caller asked for. It gives the
+// place of the model. The files of several hosts become one model; of files
+// with one name that of the first host counts. The same folder gives the same
+// objects, so it may be cut off and called again. A job that failed has no model
+// to speak of, but what it left is kept for who wants to know why.
 func (s *Service) collect(ctx context.Context, j Job, failed bool) (model string, err error) {
-	work := s.work(identity(j))
-	ml := optml.Dir(filepath.Join(work, mlName))
+	id := identity(j)
+	hosts := hostNames(j)
 	base, err := object.ParseURI(j.Doc.OutputDataConfig.S3OutputPath)
 	if err != nil {
-		return "", badData("%w", err)
+		return "", transfer.BadData("%w", err)
 	}
 	out := base.Join(j.Key.Name, "output")
 	type part struct {
-		dir, at  string
-		archive  string
-		plain    string
-		optional bool
+		dir            func(optml.Dir) string
+		at             string
+		archive, plain string
+		optional       bool
 	}
 	for _, p := range []part{
-		{ml.Model(), optml.ModelPath, "model.tar.gz", "model/", failed},
-		{ml.OutputData(), optml.OutputDataPath, "output.tar.gz", "data/", true},
+		{optml.Dir.Model, optml.ModelPath, "model.tar.gz", "model/", failed},
+		{optml.Dir.OutputData, optml.OutputDataPath, "output.tar.gz", "data/", true},
 	} {
+		dir := p.dir(s.ml(id, hosts[0]))
+		var others []string
+		for _, host := range hosts[1:] {
+			others = append(others, p.dir(s.ml(id, host)))
+		}
+		if len(others) > 0 {
+			if err := transfer.Merge(dir, others); err != nil {
+				return "", err
+			}
+		}
 		if p.optional {
-			empty, err := optml.Empty(p.dir)
+			empty, err := optml.Empty(dir)
 			if err != nil {
 				return "", fmt.Errorf("look into %s: %w", p.at, err)
 			}
@@ -48,19 +62,16 @@ func (s *Service) collect(ctx context.Context, j Job, failed bool) (model string
 			}
 		}
 		if j.Doc.OutputDataConfig.CompressionType == "NONE" {
-			err = s.putFiles(ctx, p.dir, out.Join(p.plain))
+			err = s.data.PutFiles(ctx, dir, out.Join(p.plain))
 		} else {
-			err = s.putArchive(ctx, p.dir, p.at, out.Join(p.archive))
+			err = s.data.PutArchive(ctx, dir, p.at, out.Join(p.archive))
 		}
 		if err != nil {
 			return "", err
 		}
 	}
-	for i, t := range trees(j) {
-		dir, _ := treeSource(work, i, t)
-		if err := s.putFiles(ctx, dir, t.to); err != nil {
-			return "", err
-		}
+	if err := s.putTrees(ctx, j); err != nil {
+		return "", err
 	}
 	if j.Doc.OutputDataConfig.CompressionType == "NONE" {
 		return out.Join("model/").String(), nil
@@ -68,52 +79,64 @@ func (s *Service) collect(ctx context.Context, j Job, failed bool) (model string
 	return out.Join("model.tar.gz").String(), nil
 }
 
-// putArchive packs a folder into an object without a copy in between.
-func (s *Service) putArchive(ctx context.Context, dir, at string, to object.URI) error {
-	r, w := io.Pipe()
-	packed := make(chan error, 1)
-	go func() {
-		err := optml.Pack(w, dir, at)
-		w.CloseWithError(err) // Put must not take half an archive for a whole
-		packed <- err
-	}()
-	_, err := s.Objects.Put(ctx, to, r)
-	r.CloseWithError(context.Canceled) // lets Pack end when Put did not read all
-	packErr := <-packed
-	if errors.Is(packErr, optml.ErrLink) {
-		return badData("%w", packErr)
-	}
-	if err != nil {
-		return fmt.Errorf("upload %s: %w", to, err)
-	}
-	if packErr != nil {
-		return fmt.Errorf("upload %s: %w", to, packErr)
+// putTrees brings the folders that are kept besides the model up to date.
+func (s *Service) putTrees(ctx context.Context, j Job) error {
+	for _, host := range hostNames(j) {
+		for i, t := range trees(j) {
+			dir, _ := treeSource(filepath.Join(s.work(identity(j)), host), i, t)
+			// Of several hosts each has its own files only: none may delete another's.
+			if err := s.data.NewMirror(dir, t.to, true).Pass(ctx, true); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
 
-// putFiles writes the files of a folder below a prefix.
-func (s *Service) putFiles(ctx context.Context, dir string, to object.URI) error {
-	return optml.Files(dir, func(name string, f *os.File) error {
-		if _, err := s.Objects.Put(ctx, to.Join(name), f); err != nil {
-			return fmt.Errorf("upload %s: %w", to.Join(name), err)
-		}
-		return nil
-	})
+// tasksOf are the tasks that may have been begun on a working folder.
+func (s *Service) tasksOf(id string) ([]runtime.ID, error) {
+	b, err := os.ReadFile(filepath.Join(s.work(id), tasksName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var ids []runtime.ID
+	if err == nil {
+		err = json.Unmarshal(b, &ids)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", tasksName, err)
+	}
+	return ids, nil
 }
 
-// cleanUp forgets the task and the working folder of a job that has ended. What
+// endTasks ends and forgets the tasks of a working folder.
+func (s *Service) endTasks(ctx context.Context, id string) error {
+	ids, err := s.tasksOf(id)
+	if err != nil {
+		return err
+	}
+	for _, task := range ids {
+		if err := s.Runtime.Stop(ctx, task, 0); err != nil { // of a job whose record is gone
+			return fmt.Errorf("stop task: %w", err)
+		}
+	}
+	for _, task := range ids {
+		if err := s.Runtime.Remove(ctx, task); err != nil {
+			return fmt.Errorf("remove task: %w", err)
+		}
+	}
+	return nil
+}
+
+// cleanUp forgets the tasks and the working folder of a job that has ended. What
 // stays behind is found by the next Run.
 func (s *Service) cleanUp(ctx context.Context, id string) {
-	err := s.Runtime.Stop(ctx, taskID(id), 0) // of a job whose record is gone
-	if err == nil {
-		err = s.Runtime.Remove(ctx, taskID(id))
-	}
+	err := s.endTasks(ctx, id)
 	if err == nil {
 		err = optml.Remove(s.work(id))
 	}
 	if err != nil && ctx.Err() == nil {
-		s.Log.WarnContext(ctx, "working folder of a training job was not removed", "task", taskID(id), "err", err)
+		s.Log.WarnContext(ctx, "working folder of a training job was not removed", "folder", s.work(id), "err", err)
 	}
 }
 
@@ -143,7 +166,7 @@ func (s *Service) leftovers(ctx context.Context) ([]string, error) {
 	}
 	var out []string
 	for _, e := range entries {
-		if !needed[e.Name()] {
+		if !needed[e.Name()] && e.Name() != poolsName {
 			out = append(out, e.Name())
 		}
 	}

@@ -3,11 +3,13 @@
 package training
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
+	"github.com/sagebrush-ml/sagebrush/internal/taskgroup"
 )
 
 // grace is how long a container may take to end after SIGTERM; AWS gives 120 s.
@@ -16,9 +18,13 @@ const grace = 120 * time.Second
 // pendingPoll is how soon a task that is about to run is looked at again.
 const pendingPoll = 50 * time.Millisecond
 
+// brokenGrace is how long the other hosts of a job have to end when one has
+// failed: they have nothing to save, and many hang in a call to the lost one.
+const brokenGrace = 5 * time.Second
+
 // seen is what there is of a job outside its record.
 type seen struct {
-	task    runtime.State
+	taskgroup.Seen
 	staged  bool // its working folder is ready
 	shipped bool // its whole log is in the stream
 }
@@ -31,13 +37,14 @@ const (
 	stage    act = "stage"
 	start    act = "start"
 	stop     act = "stop"
-	conclude act = "conclude" // collect what is to be kept and settle the job
+	again    act = "begin again" // keep the checkpoints and begin another attempt
+	conclude act = "conclude"    // collect what is to be kept and settle the job
 )
 
 // step is the one thing to do next: enter a secondary state, or act.
 type step struct {
 	enter   string
-	overdue bool // enter Stopping because of the time limit
+	overdue string // enter Stopping because of a time limit: how the job will end
 	do      act
 	again   time.Duration // look again after that long at the latest; 0 for no limit
 	grace   time.Duration // of stop
@@ -45,14 +52,24 @@ type step struct {
 
 // decide is the whole policy of a training job: what was asked and what is
 // seen, in; the one thing to do next, out. It touches nothing.
-func decide(j Job, s seen, now time.Time) step {
+func decide(j Job, s seen, rules Spot, now time.Time) step {
 	stopping := j.Status == Stopping
 	at := j.Doc.SecondaryStatus
 	ran := !entered(j, training).IsZero()
-	switch s.task.Phase {
+	if !stopping && waitOver(j, now) && s.Phase != runtime.Exited {
+		return step{enter: Stopping, overdue: maxWaitExceeded}
+	}
+	switch s.Phase {
 	case runtime.Missing:
 		switch {
-		case stopping || ran: // nothing was begun, or someone removed what was
+		case stopping:
+			return step{do: conclude}
+		case at == interrupted || at == restarting:
+			if rest := rules.pause(j, now); rest > 0 {
+				return step{do: wait, again: rest}
+			}
+			return step{enter: starting}
+		case ran: // someone removed what was begun
 			return step{do: conclude}
 		case at == starting:
 			return step{enter: downloading}
@@ -61,8 +78,13 @@ func decide(j Job, s seen, now time.Time) step {
 		}
 		return step{do: start}
 	case runtime.Pending:
-		if stopping {
+		switch {
+		case stopping:
 			return step{do: stop, grace: left(j.Private.StopAt, grace, now)}
+		case s.Broken, s.Partial && ran:
+			return step{do: stop, grace: brokenGrace}
+		case s.Partial: // cut off between two starts
+			return step{do: start}
 		}
 		return step{do: wait, again: pendingPoll} // its event wakes the loop, and may be missed
 	case runtime.Running:
@@ -71,25 +93,79 @@ func decide(j Job, s seen, now time.Time) step {
 			return step{do: stop, grace: left(j.Private.StopAt, grace, now)}
 		case !ran:
 			return step{enter: training}
-		case now.Sub(s.task.Started) >= limit(j):
-			return step{enter: Stopping, overdue: true}
+		case s.Broken || s.Partial:
+			return step{do: stop, grace: brokenGrace}
+		case !j.Private.Interrupted.IsZero():
+			return step{do: stop, grace: left(j.Private.Interrupted, grace, now)}
+		case now.Sub(s.Started)+j.Private.Trained >= limit(j):
+			return step{enter: Stopping, overdue: maxRuntimeExceeded}
 		}
-		return step{do: wait, again: left(s.task.Started, limit(j), now)}
+		rest := left(s.Started, limit(j)-j.Private.Trained, now)
+		if due, ok := rules.due(j, s.Started); ok {
+			if !now.Before(due) {
+				return step{enter: interrupted}
+			}
+			rest = min(rest, due.Sub(now))
+		}
+		if end, ok := waitEnd(j); ok {
+			rest = min(rest, end.Sub(now))
+		}
+		return step{do: wait, again: rest}
 	}
 	switch { // Exited
+	case !stopping && !ran && s.Partial && s.Failed == nil: // quicker than its neighbours were begun
+		return step{do: start}
 	case !stopping && !ran: // it was too quick for us to see it run
 		return step{enter: training}
 	case !s.shipped:
 		return step{do: wait}
+	case !stopping && anew(j, s):
+		return step{do: again}
 	case !stopping && at != uploading:
 		return step{enter: uploading}
 	}
 	return step{do: conclude}
 }
 
+// anew says that a job whose tasks have ended is to begin another attempt: it
+// was interrupted, or failed by no fault of its own and may be retried.
+func anew(j Job, s seen) bool {
+	if !j.Private.Interrupted.IsZero() {
+		return !s.endedBefore(j.Private.Interrupted)
+	}
+	r := j.Doc.RetryStrategy
+	return r != nil && s.Failed != nil && lost(s.State) && int64(j.Private.Retries) < value(r.MaximumRetryAttempts)
+}
+
+// lost says that a task ended by a fault of the machine's.
+func lost(task runtime.State) bool {
+	return task.Reason != "" && task.Reason != runtime.ReasonOOM && task.Reason != runtime.ReasonDisk && !task.Started.IsZero()
+}
+
+// endedBefore says that the tasks had done their work at a time: what was asked
+// of them after it did not end them.
+func (s seen) endedBefore(t time.Time) bool {
+	return s.Phase == runtime.Exited && !s.Ended.IsZero() && s.Ended.Before(t)
+}
+
 // left is what is left at now of a time that began at from.
 func left(from time.Time, d time.Duration, now time.Time) time.Duration {
 	return max(0, d-now.Sub(from))
+}
+
+// waitEnd is when a job under managed spot training has waited and run for as
+// long as it may.
+func waitEnd(j Job) (time.Time, bool) {
+	c := j.Doc.StoppingCondition
+	if c == nil || c.MaxWaitTimeInSeconds == nil || !isTrue(j.Doc.EnableManagedSpotTraining) {
+		return time.Time{}, false
+	}
+	return j.Created.Add(time.Duration(*c.MaxWaitTimeInSeconds) * time.Second), true
+}
+
+func waitOver(j Job, now time.Time) bool {
+	end, ok := waitEnd(j)
+	return ok && !now.Before(end)
 }
 
 // limit is the time that the container may run.
@@ -108,31 +184,45 @@ type verdict struct {
 
 func (v verdict) failed() bool { return v.status == Failed }
 
-// judge says how a job ends whose task has ended or was never begun. failure
-// is the text of /opt/ml/output/failure; instance names its type and memory.
-func judge(j Job, task runtime.State, failure, instance string) verdict {
+// judge says how a job ends whose tasks have ended or were never begun. failure
+// is the text of /opt/ml/output/failure of the host that failed; instance names
+// its type and memory.
+func judge(j Job, s seen, failure, instance string) verdict {
 	// What ended by itself before it was told to stop has its own result.
-	byItself := task.Phase == runtime.Exited && !task.Ended.IsZero() && task.Ended.Before(j.Private.StopAt)
-	if j.Status == Stopping && (!byItself || task.Started.IsZero()) {
-		if j.Private.Overdue {
-			return verdict{status: Stopped, secondary: maxRuntimeExceeded}
+	if j.Status == Stopping && (!s.endedBefore(j.Private.StopAt) || s.Started.IsZero()) {
+		if j.Private.Overdue != "" {
+			return verdict{status: Stopped, secondary: j.Private.Overdue}
 		}
 		return verdict{status: Stopped, secondary: Stopped}
 	}
-	if task.Phase == runtime.Exited && task.ExitCode == 0 && task.Reason == "" {
+	if s.Phase == runtime.Exited && s.Failed == nil && !s.Partial {
 		return verdict{status: Completed, secondary: Completed}
 	}
-	return verdict{status: Failed, secondary: Failed, reason: failureReason(task, failure, instance)}
+	return verdict{status: Failed, secondary: Failed, reason: failureReason(j, s, failure, instance)}
 }
 
-// failureReason is the service's account of a task that failed.
-func failureReason(task runtime.State, failure, instance string) string {
+// failureReason is the service's account of a job that failed.
+func failureReason(j Job, s seen, failure, instance string) string {
+	task, host := s.State, ""
+	if s.Failed != nil {
+		task = s.States[s.Failed.ID]
+		if s.Failed.Beside {
+			return withCode("ClientError: Data download failed: the input of "+s.Failed.Host+" could not be streamed: "+
+				cmp.Or(failure, task.Reason, "see the server's log"), task.ExitCode)
+		}
+		if len(machines(j)) > 1 {
+			host = " on " + s.Failed.Host
+		}
+	}
 	switch {
-	case task.Phase == runtime.Missing:
+	case task.Phase == runtime.Missing || s.Failed == nil:
 		return "InternalServerError: The training container was removed while it ran."
-	case task.Reason == reasonOOM:
+	case task.Reason == runtime.ReasonOOM:
 		return withCode("AlgorithmError: Please use an instance type with more memory, or reduce the size of training data "+
-			"processed on an instance. The training needed more memory than "+instance+" has", task.ExitCode)
+			"processed on an instance. The training"+host+" needed more memory than "+instance+" has", task.ExitCode)
+	case task.Reason == runtime.ReasonDisk:
+		return withCode(fmt.Sprintf("AlgorithmError: No space left on device: the training%s wrote more than the %d GB of "+
+			"ResourceConfig.VolumeSizeInGB, or the machine's disk is nearly full", host, volume(j)), task.ExitCode)
 	case failure != "":
 		for _, head := range []string{"AlgorithmError:", "ClientError:", "InternalServerError:"} {
 			if strings.HasPrefix(failure, head) {
@@ -148,8 +238,13 @@ func failureReason(task runtime.State, failure, instance string) string {
 	return withCode("AlgorithmError: ", task.ExitCode)
 }
 
-// reasonOOM is what a runtime says of a task that exceeded its memory.
-const reasonOOM = "OOMKilled"
+// volume is the disk that the job asked for, in GB.
+func volume(j Job) int64 {
+	if j.Doc.ResourceConfig == nil {
+		return 0
+	}
+	return value(j.Doc.ResourceConfig.VolumeSizeInGB)
+}
 
 // withCode adds the exit code. FailureReason holds 1,024 characters in the
 // service; the code must not be what is cut.

@@ -20,7 +20,7 @@ func (s *Service) allMetrics(ctx context.Context, j Job) ([]sm.MetricDefinition,
 	if spec == nil {
 		return nil, nil
 	}
-	image, err := s.Images.Image(ctx, spec.TrainingImage, runtime.Needs{})
+	image, err := s.Images.Image(ctx, spec.TrainingImage, needs(j))
 	if errors.Is(err, runtime.ErrNoImage) { // it was known when the job was made
 		return spec.MetricDefinitions, nil
 	}

@@ -12,7 +12,6 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
-	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 )
@@ -35,7 +34,10 @@ const (
 	downloading        = "Downloading"
 	training           = "Training"
 	uploading          = "Uploading"
+	interrupted        = "Interrupted"
+	restarting         = "Restarting"
 	maxRuntimeExceeded = "MaxRuntimeExceeded"
+	maxWaitExceeded    = "MaxWaitTimeExceeded"
 )
 
 // life has Stopping → Completed for a job that had done its work when it was
@@ -47,9 +49,20 @@ var life = resource.Life{Start: InProgress, Moves: resource.Moves{
 
 // private is what is remembered of a job besides what Describe tells.
 type private struct {
-	Stream  string    `json:",omitempty"` // log stream of algo-1, once the task runs
+	Stream  int64     `json:",omitempty"` // Unix seconds that end the names of its log streams, once it has any
 	StopAt  time.Time `json:",omitzero"`  // when it was told to stop
-	Overdue bool      `json:",omitempty"` // it was told because it outlived MaxRuntimeInSeconds
+	Overdue string    `json:",omitempty"` // it was told because of a time limit: the secondary state it ends with
+
+	// An attempt is a run from Starting on. The first is 0; an interruption and
+	// a retry begin another.
+	Attempt     int              `json:",omitempty"`
+	Retries     int              `json:",omitempty"` // of the attempts, how many were begun by RetryStrategy
+	Interrupted time.Time        `json:",omitzero"`  // when this attempt was told to give its machine up
+	Bases       map[string]int64 `json:",omitempty"` // by host: how much of its log stream earlier attempts have written
+	Ran         time.Duration    `json:",omitempty"` // how long earlier attempts lasted, from Downloading on
+	Trained     time.Duration    `json:",omitempty"` // of that, how long containers ran
+
+	Pool string `json:",omitempty"` // the warm pool whose cache it has
 }
 
 // Job is one training job.
@@ -78,11 +91,6 @@ func identity(j Job) string {
 	return hex.EncodeToString(sum[:10])
 }
 
-// host is the name of the one host that a job has.
-const host = "algo-1"
-
-func taskID(id string) runtime.ID { return runtime.ID("train-" + id + "-" + host) }
-
 // work is the job's working folder.
 func (s *Service) work(id string) string { return filepath.Join(s.Dir, id) }
 
@@ -102,12 +110,16 @@ func enter(j *Job, now time.Time, secondary, message string) {
 	j.Doc.SecondaryStatus = secondary
 }
 
-// entered is when the job entered a secondary state for the first time, zero
-// if never.
+// entered is when the present attempt entered a secondary state, zero if it has
+// not.
 func entered(j Job, secondary string) time.Time {
-	for _, t := range j.Doc.SecondaryStatusTransitions {
-		if t.Status == secondary {
-			return t.StartTime.Time
+	all := j.Doc.SecondaryStatusTransitions
+	for i := len(all) - 1; i >= 0; i-- {
+		switch all[i].Status {
+		case secondary:
+			return all[i].StartTime.Time
+		case starting: // where the attempt begins
+			return time.Time{}
 		}
 	}
 	return time.Time{}
@@ -123,7 +135,10 @@ var messages = map[string]string{
 	Completed:          "Training job completed",
 	Failed:             "Training job failed",
 	Stopped:            "Training job stopped",
+	interrupted:        "Training job interrupted: the spot capacity was taken away",
+	restarting:         "Restarting the training job after an internal error",
 	maxRuntimeExceeded: "Training job runtime exceeded MaxRuntimeInSeconds provided",
+	maxWaitExceeded:    "Training job wait time exceeded MaxWaitTimeInSeconds provided",
 }
 
 // askToStop is what StopTrainingJob writes.
@@ -138,6 +153,9 @@ func askToStop(j *Job) {
 func mayDelete(_ context.Context, j Job) error {
 	if !life.Settled(j.Status) {
 		return fault.InUse("%s", refused(j.Status).Message)
+	}
+	if waits(j) {
+		return fault.InUse("The request was rejected because the training job %s has a warm pool in status %s.", j.Key.Name, j.Doc.WarmPoolStatus.Status)
 	}
 	return nil
 }

@@ -64,7 +64,9 @@ func newLab(t *testing.T) *lab {
 	l.put("data/train/sub/b.csv", "3,4\n")
 	l.options = Options{DB: memstore.New(), Runtime: l.tasks, Images: images{}, Objects: l.store, Logs: l.logs, Metrics: l.metrics,
 		Roles: roles{}, Dir: filepath.Join(t.TempDir(), "jobs"), Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Env: func(j Job) map[string]string { return map[string]string{"AWS_ENDPOINT_URL": "http://" + j.Key.Name} }}
+		Env: func(_ context.Context, j Job) (map[string]string, error) {
+			return map[string]string{"AWS_ENDPOINT_URL": "http://" + j.Key.Name}, nil
+		}}
 	return l
 }
 

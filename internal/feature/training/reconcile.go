@@ -6,14 +6,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
+	"io"
+	"slices"
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/instance"
-	"github.com/sagebrush-ml/sagebrush/internal/optml"
 	"github.com/sagebrush-ml/sagebrush/internal/reconcile"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
+	"github.com/sagebrush-ml/sagebrush/internal/taskgroup"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 )
@@ -40,7 +41,7 @@ func (s *Service) reconcile(ctx context.Context, key resource.Key) (reconcile.Re
 		if err != nil {
 			return reconcile.Retry, err
 		}
-		st := decide(j, look, time.Now())
+		st := decide(j, look, s.Spot, time.Now())
 		if st.do == wait {
 			return reconcile.Result{After: st.again}, nil
 		}
@@ -63,19 +64,22 @@ func (s *Service) reconcile(ctx context.Context, key resource.Key) (reconcile.Re
 // look sees what there is of a job outside its record.
 func (s *Service) look(ctx context.Context, j Job) (seen, error) {
 	id := identity(j)
+	all := members(j, j.Private.Attempt)
 	s.mu.Lock()
-	s.keys[taskID(id)] = j.Key // before Inspect, so that a change after it wakes us
+	for _, m := range all {
+		s.keys[m.ID] = j.Key // before Inspect, so that a change after it wakes us
+	}
 	s.mu.Unlock()
 	var out seen
 	var err error
-	if out.task, err = s.Runtime.Inspect(ctx, taskID(id)); err != nil {
-		return out, fmt.Errorf("inspect task: %w", err)
+	if out.Seen, err = taskgroup.Look(ctx, s.Runtime, all); err != nil {
+		return out, err
 	}
-	switch out.task.Phase {
+	switch out.Phase {
 	case runtime.Missing:
-		_, out.staged, err = staged(s.work(id))
+		_, out.staged, err = staged(s.work(id), j.Private.Attempt)
 	case runtime.Running, runtime.Exited:
-		out.shipped = s.ship(ctx, j, out.task).done()
+		out.shipped = s.accompany(ctx, j, out)
 	}
 	return out, err
 }
@@ -83,7 +87,7 @@ func (s *Service) look(ctx context.Context, j Job) (seen, error) {
 // take takes one step.
 func (s *Service) take(ctx context.Context, j Job, look seen, st step) error {
 	if st.enter != "" {
-		return s.enter(ctx, j, look, st)
+		return s.enter(ctx, j, st)
 	}
 	switch st.do {
 	case stage:
@@ -91,10 +95,17 @@ func (s *Service) take(ctx context.Context, j Job, look seen, st step) error {
 	case start:
 		return s.orFail(ctx, j, downloading, "ClientError: ", s.start(ctx, j))
 	case stop:
-		if err := s.Runtime.Stop(ctx, taskID(identity(j)), st.grace); err != nil {
-			return fmt.Errorf("stop task: %w", err)
+		for _, m := range members(j, j.Private.Attempt) {
+			if m.Beside { // it goes when those that it serves have gone
+				continue
+			}
+			if err := s.Runtime.Stop(ctx, m.ID, st.grace); err != nil {
+				return fmt.Errorf("stop task: %w", err)
+			}
 		}
 		return nil
+	case again:
+		return s.again(ctx, j, look)
 	case conclude:
 		return s.conclude(ctx, j, look)
 	}
@@ -113,14 +124,30 @@ func (s *Service) edit(ctx context.Context, j Job, change func(*Job)) (Job, erro
 }
 
 // enter writes that the job has come to a secondary state.
-func (s *Service) enter(ctx context.Context, j Job, look seen, st step) error {
+func (s *Service) enter(ctx context.Context, j Job, st step) error {
+	pool := j.Private.Pool
+	if st.enter == downloading && pool == "" {
+		var err error
+		if pool, err = s.claim(ctx, j); err != nil {
+			return err
+		}
+	}
 	_, err := s.edit(ctx, j, func(j *Job) {
 		now := time.Now()
 		switch st.enter {
 		case downloading:
-			j.Doc.TrainingStartTime = wire.At(now) // the service bills from here
-		case training:
-			j.Private.Stream = stream(*j, look.task)
+			if j.Private.Pool = pool; pool != "" {
+				j.Doc.WarmPoolStatus = &sm.WarmPoolStatus{Status: poolInUse}
+			}
+			if j.Doc.TrainingStartTime.IsZero() {
+				j.Doc.TrainingStartTime = wire.At(now) // the service bills from here
+			}
+			if j.Private.Stream == 0 {
+				j.Private.Stream = now.Unix()
+			}
+		case interrupted: // first the containers end; see again
+			j.Private.Interrupted = now.UTC()
+			return
 		case Stopping:
 			j.Status, j.Private.StopAt, j.Private.Overdue = Stopping, now.UTC(), st.overdue
 		}
@@ -130,6 +157,45 @@ func (s *Service) enter(ctx context.Context, j Job, look seen, st step) error {
 		s.Log.DebugContext(ctx, "training job moved", "arn", j.ARN, "status", st.enter)
 	}
 	return err
+}
+
+// again ends an attempt that was interrupted, or lost by the machine's fault:
+// what it has left as checkpoints is kept, and the job begins anew.
+func (s *Service) again(ctx context.Context, j Job, look seen) error {
+	id := identity(j)
+	s.along.End(id, mirrorOf(j))
+	if err := s.putTrees(ctx, j); err != nil {
+		return s.orFail(ctx, j, training, "ClientError: Checkpoint upload failed: ", err)
+	}
+	bases := map[string]int64{}
+	for _, host := range hostNames(j) {
+		n, err := s.Logs.Offset(ctx, s.streamOf(j, host))
+		if err != nil {
+			return fmt.Errorf("look how far the log is: %w", err)
+		}
+		bases[host] = n
+	}
+	_, err := s.edit(ctx, j, func(j *Job) {
+		now := time.Now()
+		if from := entered(*j, downloading); !from.IsZero() {
+			j.Private.Ran += now.Sub(from)
+		}
+		j.Private.Trained += look.Ended.Sub(look.Started)
+		why := interrupted
+		if j.Private.Interrupted.IsZero() {
+			why = restarting
+			j.Private.Retries++
+		}
+		enter(j, now, why, messages[why])
+		j.Private.Interrupted, j.Private.Bases = time.Time{}, bases
+		j.Private.Attempt++
+	})
+	if err != nil {
+		return err
+	}
+	s.Log.InfoContext(ctx, "training job begins again", "arn", j.ARN, "attempt", j.Private.Attempt+1)
+	s.forget(j)
+	return s.endTasks(ctx, id)
 }
 
 // download stages the job's data. A job that is told to stop cuts it off.
@@ -161,41 +227,67 @@ func (s *Service) download(ctx context.Context, j Job) error {
 	return err
 }
 
-// start starts the job's task.
+// start starts the job's tasks, those first that others depend on.
 func (s *Service) start(ctx context.Context, j Job) error {
 	id := identity(j)
-	mounts, _, err := staged(s.work(id))
-	if err != nil {
-		return err
+	st, ok, err := staged(s.work(id), j.Private.Attempt)
+	if err != nil || !ok {
+		return errors.Join(err, resource.ErrStale)
 	}
-	image, err := s.Images.Image(ctx, j.Doc.AlgorithmSpecification.TrainingImage, runtime.Needs{})
+	// What took long was done by stage.
+	image, err := s.Images.Prepare(ctx, j.Doc.AlgorithmSpecification.TrainingImage, st.Needs, io.Discard)
 	if err != nil {
 		return fmt.Errorf("find training image: %w", err)
 	}
-	t := runtime.Task{ID: taskID(id), Host: host, Command: image.Train, Env: s.environment(j, image), Mounts: mounts}
-	// A type without known measures runs without limits.
-	if typ, ok := instance.Lookup(j.Doc.ResourceConfig.InstanceType); ok {
-		t.MilliCPU, t.MemoryBytes = typ.MilliCPU(), typ.MemoryBytes()
+	env, err := s.environment(ctx, j, image)
+	if err != nil {
+		return err
 	}
-	if err := s.Runtime.Start(ctx, t); err != nil {
-		return fmt.Errorf("start task: %w", err)
+	spec := j.Doc.AlgorithmSpecification
+	all := machines(j)
+	for _, m := range all {
+		if piped(j, m) {
+			if err := s.startFeed(ctx, j, m); err != nil {
+				return err
+			}
+		}
 	}
-	s.Log.InfoContext(ctx, "training job started", "arn", j.ARN, "task", t.ID)
+	for _, m := range all {
+		t := runtime.Task{ID: taskID(id, j.Private.Attempt, m.Host), Group: string(taskID(id, j.Private.Attempt, "all")),
+			Host: m.Host, Hosts: hostNames(j), Root: image.Root, Image: image.Engine,
+			Command: image.TrainArgv(spec.ContainerEntrypoint, spec.ContainerArguments), Env: env, WorkDir: image.WorkDir, User: image.User,
+			Mounts: append(slices.Clone(image.Mounts), st.Mounts[m.Host]...), DiskBytes: volume(j) << 30}
+		if isTrue(j.Doc.EnableNetworkIsolation) {
+			t.Network = runtime.None
+		}
+		// A type without known measures runs without limits.
+		if typ, ok := instance.Lookup(m.Type); ok {
+			t.MilliCPU, t.MemoryBytes, t.GPUs = typ.MilliCPU(), typ.MemoryBytes(), typ.GPUs
+		}
+		if err := s.Runtime.Start(ctx, t); err != nil {
+			return fmt.Errorf("start task: %w", err)
+		}
+	}
+	s.Log.InfoContext(ctx, "training job started", "arn", j.ARN, "hosts", len(all), "attempt", j.Private.Attempt)
 	return nil
 }
 
 // environment is the container's: the image's, then the server's, then what the
 // caller asked for; the job's own names cannot be changed.
-func (s *Service) environment(j Job, image runtime.Image) map[string]string {
-	env := map[string]string{}
-	maps.Copy(env, image.Env)
-	env["AWS_REGION"], env["AWS_DEFAULT_REGION"] = j.Key.Region, j.Key.Region
-	if s.Env != nil {
-		maps.Copy(env, s.Env(j))
+func (s *Service) environment(ctx context.Context, j Job, image runtime.Image) (map[string]string, error) {
+	own := map[string]string{"TRAINING_JOB_NAME": j.Key.Name, "TRAINING_JOB_ARN": j.ARN}
+	if j.Private.Pool != "" {
+		own["SAGEMAKER_MANAGED_WARMPOOL_CACHE_DIRECTORY"] = poolPath
 	}
-	maps.Copy(env, j.Doc.Environment)
-	env["TRAINING_JOB_NAME"], env["TRAINING_JOB_ARN"] = j.Key.Name, j.ARN
-	return env
+	var ours map[string]string
+	if s.Env != nil {
+		var err error
+		if ours, err = s.Env(ctx, j); err != nil {
+			return nil, fmt.Errorf("make the container's environment: %w", err)
+		}
+	}
+	region := map[string]string{"AWS_REGION": j.Key.Region, "AWS_DEFAULT_REGION": j.Key.Region}
+	return taskgroup.Env(image.Env, region, ours, j.Doc.Environment, own), nil
 }
 
 // orFail ends the job when err will not pass, or has not for too long since the
@@ -215,14 +307,23 @@ func (s *Service) orFail(ctx context.Context, j Job, since, head string, err err
 // conclude keeps what the job has left and settles it.
 func (s *Service) conclude(ctx context.Context, j Job, look seen) error {
 	id := identity(j)
-	ml := optml.Dir(s.work(id) + "/" + mlName)
-	v := judge(j, look.task, ml.Failure(), capacity(j))
+	host, failure := hostNames(j)[0], ""
+	if look.Failed != nil {
+		host = look.Failed.Host
+	}
+	if look.Failed != nil && look.Failed.Beside {
+		failure = s.feedFailure(id, host)
+	} else {
+		failure = s.ml(id, host).Failure()
+	}
+	v := judge(j, look, failure, capacity(j, host))
 	model := ""
-	if look.task.Phase == runtime.Exited {
+	if look.Phase == runtime.Exited {
 		since := uploading
 		if j.Status == Stopping {
 			since = Stopping
 		}
+		s.along.End(id, mirrorOf(j))
 		var err error
 		if model, err = s.collect(ctx, j, v.failed()); err != nil && !v.failed() {
 			return s.orFail(ctx, j, since, "ClientError: Artifact upload failed: ", err)
@@ -236,16 +337,6 @@ func (s *Service) conclude(ctx context.Context, j Job, look seen) error {
 		}
 	}
 	return s.settle(ctx, j, v, model)
-}
-
-// capacity names the memory of the job's instance.
-func capacity(j Job) string {
-	name := j.Doc.ResourceConfig.InstanceType
-	typ, ok := instance.Lookup(name)
-	if !ok {
-		return "the instance"
-	}
-	return fmt.Sprintf("the %g GiB that %s", typ.MemoryGiB, name)
 }
 
 // settle is the last write of a job; after it the task and the folder go.
@@ -265,19 +356,17 @@ func (s *Service) settle(ctx context.Context, j Job, v verdict, model string) er
 		}
 		j.Doc.FinalMetricDataList = final
 		j.Doc.TrainingEndTime = wire.At(now)
-		seconds := int64(0)
-		if from := j.Doc.TrainingStartTime; !from.IsZero() {
-			// A second begun is a second.
-			seconds = max(1, int64((now.Sub(from.Time)+time.Second-1)/time.Second))
-		}
-		j.Doc.TrainingTimeInSeconds, j.Doc.BillableTimeInSeconds = &seconds, &seconds
+		trained, billed := times(*j, now)
+		j.Doc.TrainingTimeInSeconds, j.Doc.BillableTimeInSeconds = &trained, &billed
+		s.retire(j, now)
 	})
 	if err != nil {
 		return err
 	}
 	s.meter.ended(v.status)
 	s.Log.InfoContext(ctx, "training job ended", "arn", j.ARN, "status", v.status, "reason", v.reason)
-	s.forget(id)
+	s.forget(j)
 	s.cleanUp(ctx, id)
+	s.pools.wake()
 	return nil
 }

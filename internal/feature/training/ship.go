@@ -4,14 +4,14 @@ package training
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
+	"path/filepath"
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
+	"github.com/sagebrush-ml/sagebrush/internal/taskgroup"
 	"github.com/sagebrush-ml/sagebrush/internal/telemetry"
+	"github.com/sagebrush-ml/sagebrush/internal/transfer"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 )
@@ -20,143 +20,102 @@ import (
 // metrics.
 const logGroup = "/aws/sagemaker/TrainingJobs"
 
-// ship moves the log of one job's task and reads its metrics on the way. Only
-// the goroutine that ships uses scraper until ended is closed.
-type ship struct {
-	scraper *telemetry.Scraper
-	ended   chan struct{}
+// streamOf is the log stream of a host. All attempts write into one: clients
+// look for as many streams as there are hosts.
+func (s *Service) streamOf(j Job, host string) telemetry.Stream {
+	return telemetry.Stream{Account: j.Key.Account, Region: j.Key.Region, Group: logGroup,
+		Name: fmt.Sprintf("%s/%s-%d", j.Key.Name, host, j.Private.Stream)}
 }
 
-func (s *ship) done() bool {
-	select {
-	case <-s.ended:
-		return true
-	default:
-		return false
-	}
-}
+// shipOf and mirrorOf name the work beside the job's present attempt.
+func shipOf(j Job) string   { return fmt.Sprint("log ", j.Private.Attempt) }
+func mirrorOf(j Job) string { return fmt.Sprint("checkpoints ", j.Private.Attempt) }
 
-// stream is the name of the job's one log stream.
-func stream(j Job, task runtime.State) string {
-	if j.Private.Stream != "" {
-		return j.Private.Stream
-	}
-	// A task that could not begin has a log all the same.
-	at := task.Started
-	if at.IsZero() {
-		if at = task.Ended; at.IsZero() {
-			at = j.Created
-		}
-	}
-	return fmt.Sprintf("%s/%s-%d", j.Key.Name, host, at.Unix())
-}
-
-// ship gives the shipment of a job's log, which it starts when there is none.
-// It goes on until the log is shipped or ctx, that of Run, is done.
-func (s *Service) ship(ctx context.Context, j Job, task runtime.State) *ship {
+// accompany sees to what goes on beside the job's tasks, and tells whether their
+// whole log is shipped.
+func (s *Service) accompany(ctx context.Context, j Job, look seen) bool {
 	id := identity(j)
+	s.along.Go(ctx, id, shipOf(j), func(ctx context.Context) { s.ship(ctx, j) }, func() { s.loop.Wake(j.Key) })
+	if look.Phase == runtime.Running && j.Doc.CheckpointConfig != nil {
+		s.along.Go(ctx, id, mirrorOf(j), func(ctx context.Context) { s.mirror(ctx, j) }, nil)
+	}
+	return s.along.Ended(id, shipOf(j))
+}
+
+// ship moves the logs of the present attempt.
+func (s *Service) ship(ctx context.Context, j Job) {
+	id := identity(j)
+	metrics, err := s.allMetrics(ctx, j)
+	if err != nil {
+		s.Log.WarnContext(ctx, "metrics of the image are not known", "arn", j.ARN, "err", err)
+	}
+	shipment := taskgroup.Shipment{Runtime: s.Runtime, Logs: s.Logs, Metrics: s.Metrics, Log: s.Log, Job: j.ARN,
+		At: s.streamOf(j, ""), Definitions: definitions(metrics),
+		Dimension: telemetry.Dimension{Name: "TrainingJobName", Value: j.Key.Name}}
+	for _, host := range hostNames(j) {
+		shipment.Streams = append(shipment.Streams, taskgroup.Stream{Task: taskID(id, j.Private.Attempt, host),
+			Name: s.streamOf(j, host).Name, Base: j.Private.Bases[host]})
+	}
+	reading := &taskgroup.Reading{}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if sh := s.ships[id]; sh != nil {
-		return sh
-	}
-	sh := &ship{ended: make(chan struct{})}
-	s.ships[id] = sh
-	s.shipping.Go(func() { s.carry(ctx, j, id, stream(j, task), sh) })
-	return sh
+	s.readings[id] = reading
+	s.mu.Unlock()
+	shipment.Ship(ctx, reading)
 }
 
-// How often a shipment that failed is tried again, and how long the first wait
-// is. Each wait is twice the one before: all together they last about 17 min.
-const (
-	shipAttempts = 12
-	shipBackoff  = 250 * time.Millisecond
-)
-
-// carry ships until the log is whole. A log that cannot be shipped is given up
-// in the end: the model is worth more than its log.
-func (s *Service) carry(ctx context.Context, j Job, id, name string, sh *ship) {
-	at := telemetry.Stream{Account: j.Key.Account, Region: j.Key.Region, Group: logGroup, Name: name}
-	for attempt := range shipAttempts {
-		metrics, err := s.allMetrics(ctx, j)
-		var scraper *telemetry.Scraper
-		if err == nil {
-			scraper, err = telemetry.NewScraper(definitions(metrics))
-		}
-		if err != nil { // CreateTrainingJob has compiled the caller's; the image's are at fault
-			s.Log.WarnContext(ctx, "metrics are not read", "arn", j.ARN, "err", err)
-			scraper, _ = telemetry.NewScraper(nil)
-		}
-		sh.scraper = scraper
-		err = telemetry.Ship(ctx, telemetry.Shipment{Logs: s.Logs, At: at,
-			Open: func(ctx context.Context, from int64) (io.ReadCloser, error) {
-				return s.Runtime.Logs(ctx, taskID(id), from)
-			},
-			Observe: func(events []telemetry.Event, fresh bool) { s.observe(ctx, j, scraper, events, fresh) },
-		})
-		if err == nil || errors.Is(err, fs.ErrNotExist) { // the task and its log were removed
-			break
-		}
-		if ctx.Err() == nil {
-			s.Log.WarnContext(ctx, "log of a training job was not shipped", "arn", j.ARN, "attempt", attempt+1, "err", err)
-		}
-		select {
-		case <-time.After(shipBackoff << attempt):
-		case <-ctx.Done():
-			s.forgetShip(id, sh)
-			return
-		}
-	}
-	close(sh.ended)
-	s.loop.Wake(j.Key)
-}
-
-// observe reads the metrics in events and publishes those that are new.
-func (s *Service) observe(ctx context.Context, j Job, scraper *telemetry.Scraper, events []telemetry.Event, fresh bool) {
-	var data []telemetry.Datum
-	for _, e := range events {
-		for _, v := range scraper.Scan(e) {
-			data = append(data, telemetry.Datum{Name: v.Name, Time: v.Time, Unit: "None", Value: v.Value,
-				Dimensions: []telemetry.Dimension{{Name: "TrainingJobName", Value: j.Key.Name}}})
-		}
-	}
-	if !fresh || len(data) == 0 {
-		return
-	}
-	if err := s.Metrics.Put(ctx, j.Key.Account, j.Key.Region, logGroup, data); err != nil {
-		s.Log.WarnContext(ctx, "metrics of a training job were not kept", "arn", j.ARN, "err", err)
-	}
-}
-
-// final is what the scraper of a log that is shipped has seen last.
+// final is what the log of the present attempt has told last of its metrics.
 func (s *Service) final(id string) []sm.MetricData {
 	s.mu.Lock()
-	sh := s.ships[id]
+	reading := s.readings[id]
 	s.mu.Unlock()
-	if sh == nil || !sh.done() {
-		return nil
-	}
 	var out []sm.MetricData
-	for _, v := range sh.scraper.Final() {
+	for _, v := range reading.Final() {
 		out = append(out, sm.MetricData{MetricName: v.Name, Value: &v.Value, Timestamp: wire.At(v.Time)})
 	}
 	return out
 }
 
-// forget drops what is remembered of a job that has ended.
-func (s *Service) forget(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.ships, id)
-	delete(s.keys, taskID(id))
+// mirrorEvery is how often checkpoints are looked at.
+const mirrorEvery = 2 * time.Second
+
+// mirror keeps the checkpoints in the store like those in the containers, until
+// ctx ends. What fails is tried again; the last word has putTrees.
+func (s *Service) mirror(ctx context.Context, j Job) {
+	hosts := hostNames(j)
+	var all []*transfer.Mirror
+	for _, host := range hosts {
+		for i, t := range trees(j) {
+			if !t.prefill {
+				continue
+			}
+			dir, _ := treeSource(filepath.Join(s.work(identity(j)), host), i, t)
+			all = append(all, s.data.NewMirror(dir, t.to, len(hosts) > 1))
+		}
+	}
+	tick := time.NewTicker(mirrorEvery)
+	defer tick.Stop()
+	for {
+		for _, m := range all {
+			if err := m.Pass(ctx, false); err != nil && ctx.Err() == nil {
+				s.Log.WarnContext(ctx, "checkpoints were not uploaded", "arn", j.ARN, "err", err)
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
-// forgetShip drops a shipment that was cut off, so that the next Run starts
-// another.
-func (s *Service) forgetShip(id string, sh *ship) {
+// forget drops what is remembered of a job, or of an attempt, that has ended.
+func (s *Service) forget(j Job) {
+	id := identity(j)
+	s.along.Forget(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ships[id] == sh {
-		delete(s.ships, id)
+	delete(s.readings, id)
+	for _, m := range members(j, j.Private.Attempt) {
+		delete(s.keys, m.ID)
 	}
 }

@@ -10,111 +10,153 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/sagebrush-ml/sagebrush/internal/object"
 	"github.com/sagebrush-ml/sagebrush/internal/optml"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
+	"github.com/sagebrush-ml/sagebrush/internal/transfer"
 )
 
 // A working folder is <Dir>/<identity>:
 //
-//	ml/               what the container sees as /opt/ml
-//	channels/<name>/  links to the objects of a channel, mounted over ml/input/data/<name>
-//	paths/<n>/        what the container sees at a path of the caller's choice
-//	staged.json       written last: the mounts; from then on the folder is complete
+//	tasks.json            the tasks that may have been begun on it, of all attempts
+//	<host>/ml/            what the container of a host sees as /opt/ml
+//	<host>/paths/<n>/     what it sees at a path of the caller's choice
+//	<host>/channels/<c>/  links to the objects of a channel of which each host has its part
+//	channels/<c>/         links to those of a channel that all hosts see
+//	staged.json           written last: the mounts; from then on the folder is complete
 const (
 	mlName       = "ml"
 	channelsName = "channels"
 	pathsName    = "paths"
 	stagedName   = "staged.json"
+	tasksName    = "tasks.json"
 )
 
-// dataError is a fault in the caller's data that will not pass: it ends the job.
-type dataError struct{ err error }
-
-func (e *dataError) Error() string { return e.err.Error() }
-func (e *dataError) Unwrap() error { return e.err }
-
-func badData(format string, args ...any) error { return &dataError{fmt.Errorf(format, args...)} }
+// staging is what staged.json says.
+type staging struct {
+	Attempt int
+	Mounts  map[string][]runtime.Mount // by host
+	Needs   runtime.Needs
+}
 
 // lasting reports whether trying again is of no use.
 func lasting(err error) bool {
-	_, bad := errors.AsType[*dataError](err)
-	return bad || errors.Is(err, object.ErrNotFound) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, runtime.ErrNoImage)
+	return transfer.Lasting(err) || errors.Is(err, runtime.ErrNoImage) || errors.Is(err, runtime.ErrUnprepared)
 }
 
-// staged reads the mounts of a working folder that is complete.
-func staged(work string) (mounts []runtime.Mount, ok bool, err error) {
+// ml is the folder that a host's container sees as /opt/ml.
+func (s *Service) ml(id, host string) optml.Dir {
+	return optml.Dir(filepath.Join(s.work(id), host, mlName))
+}
+
+// staged reads what a working folder that is complete for the attempt says.
+func staged(work string, attempt int) (st staging, ok bool, err error) {
 	b, err := os.ReadFile(filepath.Join(work, stagedName))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, false, nil
+		return st, false, nil
 	}
 	if err == nil {
-		err = json.Unmarshal(b, &mounts)
+		err = json.Unmarshal(b, &st)
 	}
 	if err != nil {
-		return nil, false, fmt.Errorf("read %s: %w", stagedName, err)
+		return st, false, fmt.Errorf("read %s: %w", stagedName, err)
 	}
-	return mounts, true, nil
+	return st, st.Attempt == attempt, nil
 }
 
 // stage makes the job's working folder. What an earlier attempt has left is
 // thrown away, for it may be half of something.
 func (s *Service) stage(ctx context.Context, j Job) error {
-	work := s.work(identity(j))
+	id := identity(j)
+	work := s.work(id)
+	if err := s.endTasks(ctx, id); err != nil {
+		return err
+	}
 	if err := optml.Remove(work); err != nil {
 		return fmt.Errorf("clear working folder: %w", err)
 	}
-	ml := optml.Dir(filepath.Join(work, mlName))
-	if err := ml.Make(); err != nil {
+	if err := os.MkdirAll(work, 0o755); err != nil {
+		return fmt.Errorf("make working folder: %w", err)
+	}
+	var ids []runtime.ID
+	for _, m := range members(j, j.Private.Attempt) {
+		ids = append(ids, m.ID)
+	}
+	if err := writeJSON(work, tasksName, ids); err != nil {
 		return err
 	}
-	mounts := []runtime.Mount{{Source: string(ml), Target: optml.Root}}
-	config := optml.Config{HyperParameters: j.Doc.HyperParameters, Channels: map[string]optml.Channel{},
-		Resources: optml.Resources{Host: host, Hosts: []string{host}, InstanceType: j.Doc.ResourceConfig.InstanceType}}
-	for _, c := range j.Doc.InputDataConfig {
-		mode := c.InputMode
-		if mode == "" {
-			mode = j.Doc.AlgorithmSpecification.TrainingInputMode
+	st := staging{Attempt: j.Private.Attempt, Mounts: map[string][]runtime.Mount{}, Needs: needs(j)}
+	all := machines(j)
+	for _, m := range all {
+		ml := s.ml(id, m.Host)
+		if err := ml.Make(); err != nil {
+			return err
 		}
-		config.Channels[c.ChannelName] = optml.Channel{TrainingInputMode: mode, ContentType: c.ContentType,
-			S3DistributionType: c.DataSource.S3DataSource.S3DataDistributionType, RecordWrapperType: c.RecordWrapperType}
-		mount, err := s.stageChannel(ctx, work, c)
-		if err != nil {
-			return fmt.Errorf("channel %q: %w", c.ChannelName, err)
-		}
-		if mount != nil {
-			mounts = append(mounts, *mount)
+		st.Mounts[m.Host] = []runtime.Mount{{Source: string(ml), Target: optml.Root}}
+	}
+	if err := s.stageChannels(ctx, j, st.Mounts); err != nil {
+		return err
+	}
+	image, err := s.stageImage(ctx, j, &st)
+	if err != nil {
+		return err
+	}
+	for _, m := range all {
+		if err := s.stageHost(ctx, j, m, image, &st); err != nil {
+			return err
 		}
 	}
-	if err := ml.WriteConfig(config); err != nil {
+	return writeJSON(work, stagedName, st)
+}
+
+// stageHost writes what one host is told, and makes the folders that are kept.
+func (s *Service) stageHost(ctx context.Context, j Job, m machine, image runtime.Image, st *staging) error {
+	id := identity(j)
+	config := optml.Config{HyperParameters: j.Doc.HyperParameters, Channels: map[string]optml.Channel{}, Resources: resources(j, m)}
+	if onEngine(image) {
+		config.Resources.NetworkInterface = "eth0"
+	}
+	for _, c := range channelsOf(j, m) {
+		config.Channels[c.ChannelName] = describeChannel(j, c)
+	}
+	if err := s.ml(id, m.Host).WriteConfig(config); err != nil {
 		return err
 	}
 	for i, t := range trees(j) {
-		source, mount := treeSource(work, i, t)
+		source, mount := treeSource(filepath.Join(s.work(id), m.Host), i, t)
 		if err := os.MkdirAll(source, 0o755); err != nil {
 			return fmt.Errorf("make %s: %w", t.path, err)
 		}
 		if mount {
-			mounts = append(mounts, runtime.Mount{Source: source, Target: t.path})
+			st.Mounts[m.Host] = append(st.Mounts[m.Host], runtime.Mount{Source: source, Target: t.path})
 		}
 		if t.prefill {
-			if err := s.copyAll(ctx, t.to, source); err != nil {
+			if err := s.data.Copy(ctx, t.to, source); err != nil {
 				return fmt.Errorf("restore checkpoints: %w", err)
 			}
 		}
 	}
-	b, err := json.Marshal(mounts)
+	if j.Private.Pool != "" {
+		st.Mounts[m.Host] = append(st.Mounts[m.Host], s.poolMount(j, m))
+	}
+	return nil
+}
+
+// onEngine says that a container engine runs the image, and not this machine.
+func onEngine(i runtime.Image) bool { return i.Engine != "" && i.Root == "" }
+
+// writeJSON writes a file whole or not at all: it is renamed into place.
+func writeJSON(dir, name string, v any) error {
+	b, err := json.Marshal(v)
 	if err == nil {
-		// A file that is there is complete: it is renamed into place.
-		err = os.WriteFile(filepath.Join(work, stagedName+".new"), b, 0o644)
+		err = os.WriteFile(filepath.Join(dir, name+".new"), b, 0o644)
 	}
 	if err == nil {
-		err = os.Rename(filepath.Join(work, stagedName+".new"), filepath.Join(work, stagedName))
+		err = os.Rename(filepath.Join(dir, name+".new"), filepath.Join(dir, name))
 	}
 	if err != nil {
-		return fmt.Errorf("write %s: %w", stagedName, err)
+		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return nil
 }
@@ -123,7 +165,7 @@ func (s *Service) stage(ctx context.Context, j Job) error {
 type tree struct {
 	path    string // inside the container
 	to      object.URI
-	prefill bool // what lies there is in the folder when the job begins
+	prefill bool // what lies there is in the folder when the job begins, and is kept up to date while it runs
 }
 
 // trees are the folders of j that are kept besides model and output data. The
@@ -144,11 +186,12 @@ func trees(j Job) []tree {
 	return out
 }
 
-// treeSource is the folder on the host that the i-th tree is, and whether it
-// must be mounted since it lies outside of /opt/ml.
-func treeSource(work string, i int, t tree) (dir string, mount bool) {
+// treeSource is the folder on the host that the i-th tree is, of the host whose
+// folder is given, and whether it must be mounted since it lies outside of
+// /opt/ml.
+func treeSource(hostDir string, i int, t tree) (dir string, mount bool) {
 	if rel, err := filepath.Rel(optml.Root, t.path); err == nil && filepath.IsLocal(rel) {
-		return filepath.Join(work, mlName, rel), false
+		return filepath.Join(hostDir, mlName, rel), false
 	}
-	return filepath.Join(work, pathsName, fmt.Sprint(i)), true
+	return filepath.Join(hostDir, pathsName, fmt.Sprint(i)), true
 }

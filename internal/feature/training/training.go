@@ -16,7 +16,9 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/reconcile"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
+	"github.com/sagebrush-ml/sagebrush/internal/taskgroup"
 	"github.com/sagebrush-ml/sagebrush/internal/telemetry"
+	"github.com/sagebrush-ml/sagebrush/internal/transfer"
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 )
 
@@ -39,9 +41,18 @@ type Options struct {
 	// Dir is the absolute path of a folder for the jobs' working folders. It
 	// belongs to the Service alone, and what no job needs there is deleted.
 	Dir string
-	// Env is what a job's container gets besides what the service gives it:
-	// how to reach this server, for one.
-	Env func(Job) map[string]string
+	// Env is what a job's container gets besides what the service gives it: how
+	// to reach this server, and keys of its role. A job under network isolation
+	// is asked for too.
+	Env func(context.Context, Job) (map[string]string, error)
+	// FileSystems are the folders that stand for EFS and FSx file systems.
+	FileSystems FileSystems
+	// Stream shows objects that are no files of this machine without copying
+	// them, for FastFile; ok is false when it cannot. It may be nil.
+	Stream func(context.Context, transfer.Source, transfer.Place) (mount *runtime.Mount, ok bool, err error)
+	// Feed is the command that feeds pipes: our own binary and "feed".
+	Feed []string
+	Spot Spot
 
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
@@ -53,14 +64,15 @@ type Service struct {
 	Options
 	jobs  *resource.Store[sm.DescribeTrainingJobOutput, private]
 	loop  *reconcile.Loop[resource.Key]
+	data  transfer.Mover
 	meter meter
-	// shipping waits for the goroutines that ship logs.
-	shipping sync.WaitGroup
+	along taskgroup.Beside // what goes on beside the jobs, by their identity
+	pools pools
 
-	mu      sync.Mutex
-	keys    map[runtime.ID]resource.Key         // whose task it is
-	ships   map[string]*ship                    // by job identity
-	staging map[resource.Key]context.CancelFunc // cuts a download off
+	mu       sync.Mutex
+	keys     map[runtime.ID]resource.Key         // whose task it is
+	readings map[string]*taskgroup.Reading       // by job identity
+	staging  map[resource.Key]context.CancelFunc // cuts a download off
 }
 
 // New makes a service. It starts nothing. Call it before the first write to
@@ -72,8 +84,8 @@ func New(o Options) (*Service, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	s := &Service{Options: o, jobs: store(o.DB), meter: newMeter(o.Registerer),
-		keys: map[runtime.ID]resource.Key{}, ships: map[string]*ship{}, staging: map[resource.Key]context.CancelFunc{}}
+	s := &Service{Options: o, jobs: store(o.DB), meter: newMeter(o.Registerer), data: transfer.Mover{Objects: o.Objects}, pools: newPools(),
+		keys: map[runtime.ID]resource.Key{}, readings: map[string]*taskgroup.Reading{}, staging: map[resource.Key]context.CancelFunc{}}
 	s.loop = reconcile.New(reconcile.Options[resource.Key]{
 		Name: family, Reconcile: s.reconcile, List: s.jobs.Unsettled,
 		// A look that stages or collects data keeps its worker busy.
@@ -117,11 +129,14 @@ func (s *Service) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer s.shipping.Wait()
+	var group sync.WaitGroup
+	defer s.along.Wait()
+	defer group.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	events := s.Runtime.Events(ctx)
-	s.shipping.Go(func() {
+	group.Go(func() { s.keepPools(ctx) })
+	group.Go(func() {
 		for id := range events {
 			s.mu.Lock()
 			key, ok := s.keys[id]
@@ -131,7 +146,7 @@ func (s *Service) Run(ctx context.Context) error {
 			}
 		}
 	})
-	s.shipping.Go(func() {
+	group.Go(func() {
 		for _, id := range leftovers {
 			if ctx.Err() == nil {
 				s.cleanUp(ctx, id)

@@ -13,20 +13,24 @@ import (
 )
 
 // update is UpdateTrainingJob (API_UpdateTrainingJob): the profiler's settings
-// of a job that runs. What it could change besides is not built. A missing job
+// of a job that runs, and how long instances are kept, also of one that has
+// ended and whose instances wait. What it could change besides is not built. A missing job
 // and one that has ended are ValidationException.
 func (s *Service) update(ctx context.Context, in *sm.UpdateTrainingJobInput) (*sm.UpdateTrainingJobOutput, error) {
 	switch {
 	case len(in.ProfilerRuleConfigurations) > 0:
 		return nil, unsupported("ProfilerRuleConfigurations", "profiler rules are not built.")
-	case in.ResourceConfig != nil && value(in.ResourceConfig.KeepAlivePeriodInSeconds) > 0:
-		return nil, unsupported("ResourceConfig.KeepAlivePeriodInSeconds", "there are no warm pools; jobs start at once without them.")
 	case in.RemoteDebugConfig != nil && isTrue(in.RemoteDebugConfig.EnableRemoteDebug):
 		return nil, unsupported("RemoteDebugConfig.EnableRemoteDebug", "there is no session into the container.")
 	}
 	j, err := s.jobs.Edit(ctx, s.jobs.Key(ctx, in.TrainingJobName), func(j *Job) error {
-		if j.Status != InProgress {
+		if j.Status != InProgress && (!waits(*j) || in.ResourceConfig == nil) {
 			return refused(j.Status)
+		}
+		if in.ResourceConfig != nil {
+			changed := *j.Doc.ResourceConfig
+			changed.KeepAlivePeriodInSeconds = in.ResourceConfig.KeepAlivePeriodInSeconds
+			j.Doc.ResourceConfig = &changed
 		}
 		if p := in.ProfilerConfig; p != nil {
 			merged := sm.ProfilerConfig{}
@@ -47,5 +51,6 @@ func (s *Service) update(ctx context.Context, in *sm.UpdateTrainingJobInput) (*s
 	if err != nil {
 		return nil, err
 	}
+	s.poolChanged(j)
 	return &sm.UpdateTrainingJobOutput{TrainingJobArn: j.ARN}, nil
 }

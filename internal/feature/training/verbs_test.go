@@ -42,9 +42,8 @@ func TestVerbsRefuse(t *testing.T) {
 		refusal(t, remove("churn"), "ResourceInUse", "The request was rejected because the training job is in status InProgress.")
 
 		for name, in := range map[string]*sm.UpdateTrainingJobInput{
-			"ProfilerRuleConfigurations":              {ProfilerRuleConfigurations: []sm.ProfilerRuleConfiguration{{RuleConfigurationName: "r", RuleEvaluatorImage: "i"}}},
-			"ResourceConfig.KeepAlivePeriodInSeconds": {ResourceConfig: &sm.ResourceConfigForUpdate{KeepAlivePeriodInSeconds: new(int64(60))}},
-			"RemoteDebugConfig.EnableRemoteDebug":     {RemoteDebugConfig: &sm.RemoteDebugConfigForUpdate{EnableRemoteDebug: new(true)}},
+			"ProfilerRuleConfigurations":          {ProfilerRuleConfigurations: []sm.ProfilerRuleConfiguration{{RuleConfigurationName: "r", RuleEvaluatorImage: "i"}}},
+			"RemoteDebugConfig.EnableRemoteDebug": {RemoteDebugConfig: &sm.RemoteDebugConfigForUpdate{EnableRemoteDebug: new(true)}},
 		} {
 			in.TrainingJobName = "churn"
 			refusal(t, update(in), "ValidationException", name+" is not supported by Sagebrush yet")

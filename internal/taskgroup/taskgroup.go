@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package taskgroup is what jobs have in common whose work is one task on each
+// of several hosts: how the states of the tasks are one state, and what goes on
+// beside them while they run: their logs are shipped, metrics read from the
+// lines, their use of the machine measured.
+package taskgroup
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/sagebrush-ml/sagebrush/internal/runtime"
+)
+
+// Hosts are the names of n hosts: algo-1 to algo-n.
+func Hosts(n int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = "algo-" + strconv.Itoa(i+1)
+	}
+	return out
+}
+
+// Member is one task of a job.
+type Member struct {
+	ID   runtime.ID
+	Host string
+	// Beside says that the task is no work of its own but serves the host's, such
+	// as feeding its pipes. It is not waited for, but its failure is the job's.
+	Beside bool
+}
+
+// Seen is how far the tasks of a job have come, all as one.
+type Seen struct {
+	// State is the job's: Missing when no host's task was begun, Pending until
+	// all have been, Running until the last has ended, Exited when none runs or
+	// is about to, with the exit code and reason of the host that failed first.
+	runtime.State
+	// Partial: some of the tasks are missing and others are not.
+	Partial bool
+	// Broken: one has failed and others still run; they cannot go on.
+	Broken bool
+	// Failed is the member that failed first; nil when none has.
+	Failed *Member
+	// States are the tasks' own, by ID.
+	States map[runtime.ID]runtime.State
+}
+
+// Look inspects the members. There must be at least one that is not Beside.
+func Look(ctx context.Context, r runtime.Runtime, members []Member) (Seen, error) {
+	states := make(map[runtime.ID]runtime.State, len(members))
+	for _, m := range members {
+		s, err := r.Inspect(ctx, m.ID)
+		if err != nil {
+			return Seen{}, fmt.Errorf("inspect task %s: %w", m.ID, err)
+		}
+		states[m.ID] = s
+	}
+	return Sum(members, states), nil
+}
+
+// Sum makes one state of many.
+func Sum(members []Member, states map[runtime.ID]runtime.State) Seen {
+	out := Seen{States: states}
+	n := map[runtime.Phase]int{}
+	hosts, missing, running := 0, 0, 0
+	var first time.Time // when the first failure was
+	for i, m := range members {
+		s := states[m.ID]
+		switch s.Phase {
+		case runtime.Missing:
+			missing++
+		case runtime.Exited:
+			// What serves a host is stopped when the host has ended.
+			stopped := m.Beside && s.ExitCode >= 128
+			if failed(s) && !stopped && (out.Failed == nil || s.Ended.Before(first)) {
+				out.Failed, first = &members[i], s.Ended
+			}
+		default:
+			running++
+		}
+		if m.Beside {
+			continue
+		}
+		hosts++
+		n[s.Phase]++
+		if !s.Started.IsZero() && (out.Started.IsZero() || s.Started.Before(out.Started)) {
+			out.Started = s.Started
+		}
+		if s.Ended.After(out.Ended) {
+			out.Ended = s.Ended
+		}
+		if out.Addr == "" {
+			out.Addr = s.Addr
+		}
+	}
+	switch {
+	case n[runtime.Missing] == hosts:
+		out.Phase = runtime.Missing
+	case n[runtime.Exited]+n[runtime.Missing] == hosts:
+		out.Phase = runtime.Exited
+	case n[runtime.Missing]+n[runtime.Pending] > 0:
+		out.Phase = runtime.Pending
+	default:
+		out.Phase = runtime.Running
+	}
+	out.Partial = missing > 0 && missing < len(members)
+	out.Broken = out.Failed != nil && running > 0 && out.Phase != runtime.Exited
+	if out.Phase != runtime.Exited {
+		out.Ended = time.Time{}
+		return out
+	}
+	if out.Failed != nil {
+		s := states[out.Failed.ID]
+		out.ExitCode, out.Reason = s.ExitCode, s.Reason
+		if s.Started.IsZero() && hosts == 1 {
+			out.Started = time.Time{}
+		}
+	}
+	return out
+}
+
+func failed(s runtime.State) bool { return s.ExitCode != 0 || s.Reason != "" }
