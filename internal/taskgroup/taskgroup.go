@@ -67,7 +67,6 @@ func Sum(members []Member, states map[runtime.ID]runtime.State) Seen {
 	out := Seen{States: states}
 	n := map[runtime.Phase]int{}
 	hosts, missing, running := 0, 0, 0
-	var first time.Time // when the first failure was
 	for i, m := range members {
 		s := states[m.ID]
 		switch s.Phase {
@@ -76,8 +75,8 @@ func Sum(members []Member, states map[runtime.ID]runtime.State) Seen {
 		case runtime.Exited:
 			// What serves a host is stopped when the host has ended.
 			stopped := m.Beside && s.ExitCode >= 128
-			if failed(s) && !stopped && (out.Failed == nil || s.Ended.Before(first)) {
-				out.Failed, first = &members[i], s.Ended
+			if failed(s) && !stopped && (out.Failed == nil || earlier(s, states[out.Failed.ID])) {
+				out.Failed = &members[i]
 			}
 		default:
 			running++
@@ -124,3 +123,13 @@ func Sum(members []Member, states map[runtime.ID]runtime.State) Seen {
 }
 
 func failed(s runtime.State) bool { return s.ExitCode != 0 || s.Reason != "" }
+
+// earlier tells which of two failures caused the other: that which was first,
+// or at the same time the one that is not the answer to SIGTERM.
+func earlier(a, b runtime.State) bool {
+	const terminated = 128 + 15
+	if a.Ended.Equal(b.Ended) {
+		return b.ExitCode == terminated && a.ExitCode != terminated
+	}
+	return a.Ended.Before(b.Ended)
+}

@@ -40,3 +40,16 @@ func link(t *testing.T, mounts []runtime.Mount, path, target string) {
 		t.Fatal(err)
 	}
 }
+
+func exists(t *testing.T, mounts []runtime.Mount, path string) bool {
+	t.Helper()
+	_, err := os.Stat(outside(t, mounts, path))
+	return err == nil
+}
+
+func write(t *testing.T, mounts []runtime.Mount, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(outside(t, mounts, path), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
