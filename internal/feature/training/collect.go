@@ -4,17 +4,13 @@ package training
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/sagebrush-ml/sagebrush/internal/object"
 	"github.com/sagebrush-ml/sagebrush/internal/optml"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
-	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 	"github.com/sagebrush-ml/sagebrush/internal/transfer"
 )
 
@@ -93,58 +89,8 @@ func (s *Service) putTrees(ctx context.Context, j Job) error {
 	return nil
 }
 
-// tasksOf are the tasks that may have been begun on a working folder.
-func (s *Service) tasksOf(id string) ([]runtime.ID, error) {
-	b, err := os.ReadFile(filepath.Join(s.work(id), tasksName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	var ids []runtime.ID
-	if err == nil {
-		err = json.Unmarshal(b, &ids)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", tasksName, err)
-	}
-	return ids, nil
-}
-
-// endTasks ends and forgets the tasks of a working folder.
-func (s *Service) endTasks(ctx context.Context, id string) error {
-	ids, err := s.tasksOf(id)
-	if err != nil {
-		return err
-	}
-	for _, task := range ids {
-		if err := s.Runtime.Stop(ctx, task, 0); err != nil { // of a job whose record is gone
-			return fmt.Errorf("stop task: %w", err)
-		}
-	}
-	for _, task := range ids {
-		if err := s.Runtime.Remove(ctx, task); err != nil {
-			return fmt.Errorf("remove task: %w", err)
-		}
-	}
-	return nil
-}
-
-// cleanUp forgets the tasks and the working folder of a job that has ended. What
-// stays behind is found by the next Run.
-func (s *Service) cleanUp(ctx context.Context, id string) {
-	err := s.endTasks(ctx, id)
-	if err == nil {
-		err = optml.Remove(s.work(id))
-	}
-	if err != nil && ctx.Err() == nil {
-		s.Log.WarnContext(ctx, "working folder of a training job was not removed", "folder", s.work(id), "err", err)
-	}
-}
-
 // leftovers are the working folders that no unsettled job has.
 func (s *Service) leftovers(ctx context.Context) ([]string, error) {
-	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("training: make folder: %w", err)
-	}
 	keys, err := s.jobs.Unsettled(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("training: list jobs: %w", err)
@@ -160,15 +106,9 @@ func (s *Service) leftovers(ctx context.Context) ([]string, error) {
 		}
 		needed[identity(j)] = true
 	}
-	entries, err := os.ReadDir(s.Dir)
+	out, err := s.folders.Leftovers(needed)
 	if err != nil {
-		return nil, fmt.Errorf("training: list folder: %w", err)
-	}
-	var out []string
-	for _, e := range entries {
-		if !needed[e.Name()] && e.Name() != poolsName {
-			out = append(out, e.Name())
-		}
+		return nil, fmt.Errorf("training: %w", err)
 	}
 	return out, nil
 }

@@ -3,9 +3,6 @@
 package training
 
 import (
-	"cmp"
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
@@ -134,12 +131,7 @@ func anew(j Job, s seen) bool {
 		return !s.endedBefore(j.Private.Interrupted)
 	}
 	r := j.Doc.RetryStrategy
-	return r != nil && s.Failed != nil && lost(s.State) && int64(j.Private.Retries) < value(r.MaximumRetryAttempts)
-}
-
-// lost says that a task ended by a fault of the machine's.
-func lost(task runtime.State) bool {
-	return task.Reason != "" && task.Reason != runtime.ReasonOOM && task.Reason != runtime.ReasonDisk && !task.Started.IsZero()
+	return r != nil && s.Failed != nil && taskgroup.Lost(s.State) && int64(j.Private.Retries) < value(r.MaximumRetryAttempts)
 }
 
 // endedBefore says that the tasks had done their work at a time: what was asked
@@ -198,44 +190,7 @@ func judge(j Job, s seen, failure, instance string) verdict {
 	if s.Phase == runtime.Exited && s.Failed == nil && !s.Partial {
 		return verdict{status: Completed, secondary: Completed}
 	}
-	return verdict{status: Failed, secondary: Failed, reason: failureReason(j, s, failure, instance)}
-}
-
-// failureReason is the service's account of a job that failed.
-func failureReason(j Job, s seen, failure, instance string) string {
-	task, host := s.State, ""
-	if s.Failed != nil {
-		task = s.States[s.Failed.ID]
-		if s.Failed.Beside {
-			return withCode("ClientError: Data download failed: the input of "+s.Failed.Host+" could not be streamed: "+
-				cmp.Or(failure, task.Reason, "see the server's log"), task.ExitCode)
-		}
-		if len(machines(j)) > 1 {
-			host = " on " + s.Failed.Host
-		}
-	}
-	switch {
-	case task.Phase == runtime.Missing || s.Failed == nil:
-		return "InternalServerError: The training container was removed while it ran."
-	case task.Reason == runtime.ReasonOOM:
-		return withCode("AlgorithmError: Please use an instance type with more memory, or reduce the size of training data "+
-			"processed on an instance. The training"+host+" needed more memory than "+instance+" has", task.ExitCode)
-	case task.Reason == runtime.ReasonDisk:
-		return withCode(fmt.Sprintf("AlgorithmError: No space left on device: the training%s wrote more than the %d GB of "+
-			"ResourceConfig.VolumeSizeInGB, or the machine's disk is nearly full", host, volume(j)), task.ExitCode)
-	case failure != "":
-		for _, head := range []string{"AlgorithmError:", "ClientError:", "InternalServerError:"} {
-			if strings.HasPrefix(failure, head) {
-				return withCode(failure, task.ExitCode)
-			}
-		}
-		return withCode("AlgorithmError: "+failure, task.ExitCode)
-	case task.Reason != "" && task.Started.IsZero(): // it could not even begin
-		return withCode("AlgorithmError: The training container could not be started: "+task.Reason, task.ExitCode)
-	case task.Reason != "": // the machine's fault, not the container's
-		return "InternalServerError: The training container was lost: " + task.Reason
-	}
-	return withCode("AlgorithmError: ", task.ExitCode)
+	return verdict{status: Failed, secondary: Failed, reason: taskgroup.Reason(s.Seen, "training", failure, len(machines(j)), instance, volume(j))}
 }
 
 // volume is the disk that the job asked for, in GB.
@@ -245,14 +200,3 @@ func volume(j Job) int64 {
 	}
 	return value(j.Doc.ResourceConfig.VolumeSizeInGB)
 }
-
-// withCode adds the exit code. FailureReason holds 1,024 characters in the
-// service; the code must not be what is cut.
-func withCode(text string, code int) string {
-	tail := fmt.Sprintf(", exit code: %d", code)
-	runes := []rune(text)
-	return string(runes[:min(len(runes), maxReason-len(tail))]) + tail
-}
-
-// maxReason is the length of FailureReason in the service's model.
-const maxReason = 1024

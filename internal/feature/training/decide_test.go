@@ -206,7 +206,7 @@ func TestJudge(t *testing.T) {
 			if got := judge(tt.job, of(tt.task), tt.failure, capacity(tt.job, "algo-1")); got != tt.want {
 				t.Errorf("%+v, want %+v", got, tt.want)
 			}
-			if n := len([]rune(judge(tt.job, of(tt.task), tt.failure, capacity(tt.job, "algo-1")).reason)); n > maxReason {
+			if n := len([]rune(judge(tt.job, of(tt.task), tt.failure, capacity(tt.job, "algo-1")).reason)); n > 1024 {
 				t.Errorf("the reason has %d characters", n)
 			}
 		})

@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
@@ -92,7 +91,7 @@ func identity(j Job) string {
 }
 
 // work is the job's working folder.
-func (s *Service) work(id string) string { return filepath.Join(s.Dir, id) }
+func (s *Service) work(id string) string { return s.folders.Path(id) }
 
 // enter notes the secondary state in the document: the one before ends, and
 // one with a terminal state ends as it begins.

@@ -65,11 +65,7 @@ func (s *Service) reconcile(ctx context.Context, key resource.Key) (reconcile.Re
 func (s *Service) look(ctx context.Context, j Job) (seen, error) {
 	id := identity(j)
 	all := members(j, j.Private.Attempt)
-	s.mu.Lock()
-	for _, m := range all {
-		s.keys[m.ID] = j.Key // before Inspect, so that a change after it wakes us
-	}
-	s.mu.Unlock()
+	s.owners.Note(j.Key, all)
 	var out seen
 	var err error
 	if out.Seen, err = taskgroup.Look(ctx, s.Runtime, all); err != nil {
@@ -195,7 +191,7 @@ func (s *Service) again(ctx context.Context, j Job, look seen) error {
 	}
 	s.Log.InfoContext(ctx, "training job begins again", "arn", j.ARN, "attempt", j.Private.Attempt+1)
 	s.forget(j)
-	return s.endTasks(ctx, id)
+	return s.folders.EndTasks(ctx, id)
 }
 
 // download stages the job's data. A job that is told to stop cuts it off.
@@ -348,8 +344,7 @@ func (s *Service) settle(ctx context.Context, j Job, v verdict, model string) er
 		j.Status = v.status
 		enter(j, now, v.secondary, messages[v.secondary])
 		if v.failed() {
-			runes := []rune(v.reason)
-			j.Doc.FailureReason = string(runes[:min(len(runes), maxReason)])
+			j.Doc.FailureReason = taskgroup.Cut(v.reason)
 		}
 		if model != "" {
 			j.Doc.ModelArtifacts = &sm.ModelArtifacts{S3ModelArtifacts: model}
@@ -366,7 +361,7 @@ func (s *Service) settle(ctx context.Context, j Job, v verdict, model string) er
 	s.meter.ended(v.status)
 	s.Log.InfoContext(ctx, "training job ended", "arn", j.ARN, "status", v.status, "reason", v.reason)
 	s.forget(j)
-	s.cleanUp(ctx, id)
+	s.folders.CleanUp(ctx, id)
 	s.pools.wake()
 	return nil
 }

@@ -112,10 +112,8 @@ func (s *Service) mirror(ctx context.Context, j Job) {
 func (s *Service) forget(j Job) {
 	id := identity(j)
 	s.along.Forget(id)
+	s.owners.Forget(members(j, j.Private.Attempt))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.readings, id)
-	for _, m := range members(j, j.Private.Attempt) {
-		delete(s.keys, m.ID)
-	}
 }

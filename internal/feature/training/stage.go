@@ -4,22 +4,21 @@ package training
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
 	"github.com/sagebrush-ml/sagebrush/internal/object"
 	"github.com/sagebrush-ml/sagebrush/internal/optml"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
+	"github.com/sagebrush-ml/sagebrush/internal/taskgroup"
 	"github.com/sagebrush-ml/sagebrush/internal/transfer"
 )
 
 // A working folder is <Dir>/<identity>:
 //
-//	tasks.json            the tasks that may have been begun on it, of all attempts
+//	tasks.json            see taskgroup.Folders
 //	<host>/ml/            what the container of a host sees as /opt/ml
 //	<host>/paths/<n>/     what it sees at a path of the caller's choice
 //	<host>/channels/<c>/  links to the objects of a channel of which each host has its part
@@ -30,7 +29,6 @@ const (
 	channelsName = "channels"
 	pathsName    = "paths"
 	stagedName   = "staged.json"
-	tasksName    = "tasks.json"
 )
 
 // staging is what staged.json says.
@@ -52,17 +50,8 @@ func (s *Service) ml(id, host string) optml.Dir {
 
 // staged reads what a working folder that is complete for the attempt says.
 func staged(work string, attempt int) (st staging, ok bool, err error) {
-	b, err := os.ReadFile(filepath.Join(work, stagedName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return st, false, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(b, &st)
-	}
-	if err != nil {
-		return st, false, fmt.Errorf("read %s: %w", stagedName, err)
-	}
-	return st, st.Attempt == attempt, nil
+	ok, err = taskgroup.ReadJSON(work, stagedName, &st)
+	return st, ok && st.Attempt == attempt, err
 }
 
 // stage makes the job's working folder. What an earlier attempt has left is
@@ -70,20 +59,7 @@ func staged(work string, attempt int) (st staging, ok bool, err error) {
 func (s *Service) stage(ctx context.Context, j Job) error {
 	id := identity(j)
 	work := s.work(id)
-	if err := s.endTasks(ctx, id); err != nil {
-		return err
-	}
-	if err := optml.Remove(work); err != nil {
-		return fmt.Errorf("clear working folder: %w", err)
-	}
-	if err := os.MkdirAll(work, 0o755); err != nil {
-		return fmt.Errorf("make working folder: %w", err)
-	}
-	var ids []runtime.ID
-	for _, m := range members(j, j.Private.Attempt) {
-		ids = append(ids, m.ID)
-	}
-	if err := writeJSON(work, tasksName, ids); err != nil {
+	if err := s.folders.Begin(ctx, id, members(j, j.Private.Attempt)); err != nil {
 		return err
 	}
 	st := staging{Attempt: j.Private.Attempt, Mounts: map[string][]runtime.Mount{}, Needs: needs(j)}
@@ -107,7 +83,7 @@ func (s *Service) stage(ctx context.Context, j Job) error {
 			return err
 		}
 	}
-	return writeJSON(work, stagedName, st)
+	return taskgroup.WriteJSON(work, stagedName, st)
 }
 
 // stageHost writes what one host is told, and makes the folders that are kept.
@@ -145,21 +121,6 @@ func (s *Service) stageHost(ctx context.Context, j Job, m machine, image runtime
 
 // onEngine says that a container engine runs the image, and not this machine.
 func onEngine(i runtime.Image) bool { return i.Engine != "" && i.Root == "" }
-
-// writeJSON writes a file whole or not at all: it is renamed into place.
-func writeJSON(dir, name string, v any) error {
-	b, err := json.Marshal(v)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, name+".new"), b, 0o644)
-	}
-	if err == nil {
-		err = os.Rename(filepath.Join(dir, name+".new"), filepath.Join(dir, name))
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	return nil
-}
 
 // tree is a folder of the container that is kept in a prefix of the caller's.
 type tree struct {

@@ -62,15 +62,16 @@ type Options struct {
 // Service runs training jobs.
 type Service struct {
 	Options
-	jobs  *resource.Store[sm.DescribeTrainingJobOutput, private]
-	loop  *reconcile.Loop[resource.Key]
-	data  transfer.Mover
-	meter meter
-	along taskgroup.Beside // what goes on beside the jobs, by their identity
-	pools pools
+	jobs    *resource.Store[sm.DescribeTrainingJobOutput, private]
+	loop    *reconcile.Loop[resource.Key]
+	data    transfer.Mover
+	meter   meter
+	along   taskgroup.Beside // what goes on beside the jobs, by their identity
+	pools   pools
+	folders taskgroup.Folders
+	owners  taskgroup.Owners
 
 	mu       sync.Mutex
-	keys     map[runtime.ID]resource.Key         // whose task it is
 	readings map[string]*taskgroup.Reading       // by job identity
 	staging  map[resource.Key]context.CancelFunc // cuts a download off
 }
@@ -85,7 +86,8 @@ func New(o Options) (*Service, error) {
 		o.Log = slog.Default()
 	}
 	s := &Service{Options: o, jobs: store(o.DB), meter: newMeter(o.Registerer), data: transfer.Mover{Objects: o.Objects}, pools: newPools(),
-		keys: map[runtime.ID]resource.Key{}, readings: map[string]*taskgroup.Reading{}, staging: map[resource.Key]context.CancelFunc{}}
+		folders:  taskgroup.Folders{Dir: o.Dir, Runtime: o.Runtime, Log: o.Log, Keep: []string{poolsName}},
+		readings: map[string]*taskgroup.Reading{}, staging: map[resource.Key]context.CancelFunc{}}
 	s.loop = reconcile.New(reconcile.Options[resource.Key]{
 		Name: family, Reconcile: s.reconcile, List: s.jobs.Unsettled,
 		// A look that stages or collects data keeps its worker busy.
@@ -134,22 +136,13 @@ func (s *Service) Run(ctx context.Context) error {
 	defer group.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	events := s.Runtime.Events(ctx)
 	group.Go(func() { s.keepPools(ctx) })
-	group.Go(func() {
-		for id := range events {
-			s.mu.Lock()
-			key, ok := s.keys[id]
-			s.mu.Unlock()
-			if ok {
-				s.loop.Wake(key)
-			}
-		}
-	})
+	events := s.Runtime.Events(ctx) // before the loop, which would miss none
+	group.Go(func() { s.owners.Follow(events, s.loop.Wake) })
 	group.Go(func() {
 		for _, id := range leftovers {
 			if ctx.Err() == nil {
-				s.cleanUp(ctx, id)
+				s.folders.CleanUp(ctx, id)
 			}
 		}
 	})

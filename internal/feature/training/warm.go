@@ -16,6 +16,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/optml"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
+	"github.com/sagebrush-ml/sagebrush/internal/taskgroup"
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 )
 
@@ -130,7 +131,7 @@ func (s *Service) keepPool(j Job, name string) error {
 			return fmt.Errorf("make warm pool: %w", err)
 		}
 	}
-	return writeJSON(s.poolDir(name), poolFile, j.Key)
+	return taskgroup.WriteJSON(s.poolDir(name), poolFile, j.Key)
 }
 
 var errPoolGone = errors.New("the warm pool was given up")
@@ -191,10 +192,7 @@ func (s *Service) findPools(ctx context.Context) {
 	}
 	for _, d := range dirs {
 		var key resource.Key
-		b, err := os.ReadFile(filepath.Join(s.poolDir(d.Name()), poolFile))
-		if err == nil {
-			err = json.Unmarshal(b, &key)
-		}
+		_, err := taskgroup.ReadJSON(s.poolDir(d.Name()), poolFile, &key)
 		var j Job
 		if err == nil {
 			j, err = s.jobs.Get(ctx, key)
