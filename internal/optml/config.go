@@ -55,6 +55,9 @@ type resourceConfig struct {
 	NetworkInterface string   `json:"network_interface_name"`
 }
 
+// MarshalJSON gives what resourceconfig.json holds.
+func (r Resources) MarshalJSON() ([]byte, error) { return json.Marshal(r.config()) }
+
 func (r Resources) config() resourceConfig {
 	out := resourceConfig{CurrentHost: r.Host, CurrentType: r.InstanceType, CurrentGroup: r.Group,
 		Hosts: slices.Sorted(slices.Values(r.Hosts)), Groups: r.Groups, NetworkInterface: r.NetworkInterface}
@@ -76,7 +79,7 @@ func (d Dir) WriteConfig(c Config) error {
 		// A container reads an empty object where null would surprise it.
 		"hyperparameters.json": orEmpty(c.HyperParameters),
 		"inputdataconfig.json": orEmpty(c.Channels),
-		"resourceconfig.json":  c.Resources.config(),
+		"resourceconfig.json":  c.Resources,
 	}
 	for name, v := range files {
 		b, err := json.Marshal(v)

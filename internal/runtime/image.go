@@ -74,6 +74,16 @@ func (i Image) TrainArgv(entrypoint, arguments []string) []string {
 	return i.Argv(entrypoint, arguments)
 }
 
+// NetworkInterface is the name of the interface by which the hosts of a job
+// reach each other when they run the image: of a container engine each has its
+// own network, of this machine they share the loopback.
+func (i Image) NetworkInterface() string {
+	if i.Engine != "" && i.Root == "" {
+		return "eth0"
+	}
+	return "lo"
+}
+
 // Argv is the command of a container that runs no "train" or "serve": the
 // entry point that was asked for or the image's, and the arguments likewise.
 func (i Image) Argv(entrypoint, arguments []string) []string {

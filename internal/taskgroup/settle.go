@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/sagebrush-ml/sagebrush/internal/instance"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 )
 
@@ -52,6 +53,15 @@ func Reason(s Seen, noun, failure string, hosts int, room string, disk int64) st
 		return "InternalServerError: The " + noun + " container was lost: " + task.Reason
 	}
 	return WithCode("AlgorithmError: ", task.ExitCode)
+}
+
+// Room names the memory of an instance type.
+func Room(name string) string {
+	typ, ok := instance.Lookup(name)
+	if !ok {
+		return "the instance has"
+	}
+	return fmt.Sprintf("the %g GiB that %s has", typ.MemoryGiB, typ.Name)
 }
 
 // WithCode adds the exit code to a reason. FailureReason holds 1,024 characters

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/sagebrush-ml/sagebrush/internal/instance"
 	"github.com/sagebrush-ml/sagebrush/internal/optml"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 	"github.com/sagebrush-ml/sagebrush/internal/taskgroup"
@@ -44,7 +43,7 @@ func machines(j Job) []machine {
 // resources tell a host of the others.
 func resources(j Job, m machine) optml.Resources {
 	all := machines(j)
-	out := optml.Resources{Host: m.Host, InstanceType: m.Type, Group: m.Group, NetworkInterface: networkInterface}
+	out := optml.Resources{Host: m.Host, InstanceType: m.Type, Group: m.Group}
 	for _, o := range all {
 		out.Hosts = append(out.Hosts, o.Host)
 		i := slices.IndexFunc(out.Groups, func(g optml.Group) bool { return g.Name == o.Group })
@@ -56,9 +55,6 @@ func resources(j Job, m machine) optml.Resources {
 	}
 	return out
 }
-
-// networkInterface is what hosts of one machine reach each other by.
-const networkInterface = "lo"
 
 // hostNames are the names of the job's hosts.
 func hostNames(j Job) []string { return taskgroup.Hosts(len(machines(j))) }
@@ -91,14 +87,10 @@ func members(j Job, attempt int) []taskgroup.Member {
 
 // capacity names the memory of the instance of the host that failed.
 func capacity(j Job, host string) string {
-	all := machines(j)
-	i := max(0, slices.IndexFunc(all, func(m machine) bool { return m.Host == host }))
-	if i >= len(all) {
-		return "the instance"
+	for _, m := range machines(j) {
+		if m.Host == host {
+			return taskgroup.Room(m.Type)
+		}
 	}
-	typ, ok := instance.Lookup(all[i].Type)
-	if !ok {
-		return "the instance"
-	}
-	return fmt.Sprintf("the %g GiB that %s", typ.MemoryGiB, typ.Name)
+	return taskgroup.Room("")
 }

@@ -90,9 +90,7 @@ func (s *Service) stage(ctx context.Context, j Job) error {
 func (s *Service) stageHost(ctx context.Context, j Job, m machine, image runtime.Image, st *staging) error {
 	id := identity(j)
 	config := optml.Config{HyperParameters: j.Doc.HyperParameters, Channels: map[string]optml.Channel{}, Resources: resources(j, m)}
-	if onEngine(image) {
-		config.Resources.NetworkInterface = "eth0"
-	}
+	config.Resources.NetworkInterface = image.NetworkInterface()
 	for _, c := range channelsOf(j, m) {
 		config.Channels[c.ChannelName] = describeChannel(j, c)
 	}
@@ -118,9 +116,6 @@ func (s *Service) stageHost(ctx context.Context, j Job, m machine, image runtime
 	}
 	return nil
 }
-
-// onEngine says that a container engine runs the image, and not this machine.
-func onEngine(i runtime.Image) bool { return i.Engine != "" && i.Root == "" }
 
 // tree is a folder of the container that is kept in a prefix of the caller's.
 type tree struct {

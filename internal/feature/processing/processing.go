@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package processing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+
+	"github.com/sagebrush-ml/sagebrush/internal/object"
+	"github.com/sagebrush-ml/sagebrush/internal/op"
+	"github.com/sagebrush-ml/sagebrush/internal/reconcile"
+	"github.com/sagebrush-ml/sagebrush/internal/resource"
+	"github.com/sagebrush-ml/sagebrush/internal/runtime"
+	"github.com/sagebrush-ml/sagebrush/internal/taskgroup"
+	"github.com/sagebrush-ml/sagebrush/internal/telemetry"
+	"github.com/sagebrush-ml/sagebrush/internal/transfer"
+	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
+)
+
+// Roles knows the roles that jobs run as.
+type Roles interface {
+	// Assumable is nil when the role exists and trusts sagemaker.amazonaws.com.
+	Assumable(ctx context.Context, roleARN string) error
+}
+
+// Options are what a Service needs. Env, Log and Loops may be nil.
+type Options struct {
+	DB      resource.DB
+	Runtime runtime.Runtime
+	Images  runtime.Images
+	Objects object.Store // when it is an object.Local, data is not copied
+	Logs    telemetry.Logs
+	Metrics telemetry.Metrics
+	Roles   Roles
+
+	// Dir is the absolute path of a folder for the jobs' working folders. It
+	// belongs to the Service alone, and what no job needs there is deleted.
+	Dir string
+	// Env is what a job's container gets besides what the service gives it: how
+	// to reach this server, and keys of its role.
+	Env func(context.Context, Job) (map[string]string, error)
+
+	Log   *slog.Logger
+	Loops *reconcile.Metrics
+}
+
+// Service runs processing jobs.
+type Service struct {
+	Options
+	jobs    *resource.Store[sm.DescribeProcessingJobOutput, private]
+	loop    *reconcile.Loop[resource.Key]
+	data    transfer.Mover
+	folders taskgroup.Folders
+	owners  taskgroup.Owners
+	along   taskgroup.Beside // what goes on beside the jobs, by their identity
+
+	mu      sync.Mutex
+	staging map[resource.Key]context.CancelFunc // cuts a download off
+}
+
+// New makes a service. It starts nothing. Call it before the first write to
+// the DB, whose changes it watches.
+func New(o Options) (*Service, error) {
+	if !filepath.IsAbs(o.Dir) {
+		return nil, fmt.Errorf("processing: folder %q is not absolute", o.Dir)
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	s := &Service{Options: o, jobs: store(o.DB), data: transfer.Mover{Objects: o.Objects}, staging: map[resource.Key]context.CancelFunc{},
+		folders: taskgroup.Folders{Dir: o.Dir, Runtime: o.Runtime, Log: o.Log}}
+	s.loop = reconcile.New(reconcile.Options[resource.Key]{
+		Name: family, Reconcile: s.reconcile, List: s.jobs.Unsettled,
+		Workers: 16, // a look that stages or collects data keeps its worker busy
+		Log:     o.Log, Metrics: o.Loops,
+	})
+	o.DB.Watch(s.changed)
+	return s, nil
+}
+
+// Install binds the operations of processing jobs to t.
+func (s *Service) Install(t *op.Table) {
+	resource.Create(t, sm.CreateProcessingJob, s.jobs, s.check)
+	resource.Describe(t, sm.DescribeProcessingJob, s.jobs)
+	resource.List(t, sm.ListProcessingJobs, s.jobs)
+	resource.Stop(t, sm.StopProcessingJob, s.jobs, Stopping, askToStop)
+	resource.Delete(t, sm.DeleteProcessingJob, s.jobs, mayDelete)
+}
+
+// changed looks at what was written to the store.
+func (s *Service) changed(row resource.Row) {
+	if row.Family != family || row.Version == 0 {
+		return
+	}
+	if row.Status == Stopping {
+		s.mu.Lock()
+		if cancel := s.staging[row.Key]; cancel != nil {
+			cancel()
+		}
+		s.mu.Unlock()
+	}
+	if !row.Settled {
+		s.loop.Wake(row.Key)
+	}
+}
+
+// Run runs the jobs until ctx ends. Tasks that run then go on; the next Run
+// finds them again.
+func (s *Service) Run(ctx context.Context) error {
+	leftovers, err := s.leftovers(ctx)
+	if err != nil {
+		return err
+	}
+	var group sync.WaitGroup
+	defer s.along.Wait()
+	defer group.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	events := s.Runtime.Events(ctx)
+	group.Go(func() { s.owners.Follow(events, s.loop.Wake) })
+	group.Go(func() {
+		for _, id := range leftovers {
+			if ctx.Err() == nil {
+				s.folders.CleanUp(ctx, id)
+			}
+		}
+	})
+	return s.loop.Run(ctx)
+}
+
+// leftovers are the working folders that no unsettled job has.
+func (s *Service) leftovers(ctx context.Context) ([]string, error) {
+	keys, err := s.jobs.Unsettled(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("processing: list jobs: %w", err)
+	}
+	needed := map[string]bool{}
+	for _, k := range keys {
+		j, err := s.jobs.Get(ctx, k)
+		if errors.Is(err, resource.ErrNotFound) { // it ended and was deleted just now
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("processing: read job %s: %w", k.Name, err)
+		}
+		needed[identity(j)] = true
+	}
+	out, err := s.folders.Leftovers(needed)
+	if err != nil {
+		return nil, fmt.Errorf("processing: %w", err)
+	}
+	return out, nil
+}
