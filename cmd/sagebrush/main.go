@@ -12,13 +12,14 @@ import (
 
 // cli is the command line; each command is in a file of its name.
 type cli struct {
-	Serve   serveCmd   `cmd:"" help:"Start the server: SageMaker, S3 and their neighbours on one port."`
-	Env     envCmd     `cmd:"" help:"Print export lines that point AWS clients at the server: eval \"$(sagebrush env)\"."`
-	Run     runCmd     `cmd:"" help:"Run a command against the server: sagebrush run -- python train.py. Starts one if none runs."`
-	Demo    demoCmd    `cmd:"" help:"Train, deploy and ask a model, from data that comes with the binary."`
-	Algo    algoCmd    `cmd:"" help:"Run a built-in algorithm by itself, on a folder laid out like /opt/ml."`
-	Doctor  doctorCmd  `cmd:"" help:"Tell what this machine can and cannot do."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Serve     serveCmd     `cmd:"" help:"Start the server: SageMaker, S3 and their neighbours on one port."`
+	Env       envCmd       `cmd:"" help:"Print export lines that point AWS clients at the server: eval \"$(sagebrush env)\"."`
+	Run       runCmd       `cmd:"" help:"Run a command against the server: sagebrush run -- python train.py. Starts one if none runs."`
+	Demo      demoCmd      `cmd:"" help:"Train, deploy and ask a model, from data that comes with the binary."`
+	Interrupt interruptCmd `cmd:"" help:"Take the spot capacity of a training job away: sagebrush interrupt JOB."`
+	Algo      algoCmd      `cmd:"" help:"Run a built-in algorithm by itself, on a folder laid out like /opt/ml."`
+	Doctor    doctorCmd    `cmd:"" help:"Tell what this machine can and cannot do."`
+	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 
 func main() {

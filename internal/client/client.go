@@ -37,6 +37,7 @@ type Service struct {
 var (
 	SageMaker = Service{Signing: "sagemaker", Target: "SageMaker"}
 	Logs      = Service{Signing: "logs", Target: "Logs_20140328"}
+	Sagebrush = Service{Signing: "sagemaker", Target: "Sagebrush"} // what AWS does not have
 	STS       = Service{Signing: "sts", Version: "2011-06-15"}
 	IAM       = Service{Signing: "iam", Version: "2010-05-08", Global: true}
 	s3        = Service{Signing: "s3"}

@@ -8,6 +8,7 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -36,6 +37,13 @@ type Options struct {
 	Services []*wire.Service
 	Verifier *auth.Verifier
 	S3       http.Handler // verifies its own requests
+	// Registry answers the OCI registry's paths below /v2/, and verifies its own
+	// requests; nil for none. No bucket can be in its way: names have three
+	// characters at least.
+	Registry http.Handler
+	// Own are the operations that AWS does not have, by name: JSON in, JSON out,
+	// under the target Sagebrush.<name>.
+	Own map[string]func(ctx context.Context, body []byte) (any, error)
 
 	// Health answers /healthz: nil when the server can serve.
 	Health func(context.Context) error
@@ -74,7 +82,7 @@ type series struct {
 
 // New makes the gateway; it starts nothing.
 func New(o Options) *Gateway {
-	g := &Gateway{Options: o, router: newRouter(o.Services),
+	g := &Gateway{Options: o, router: newRouter(o.Services, o.Own),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sagebrush_op_requests_total",
 			Help: "Requests by operation and answer code."}, []string{"op", "code"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sagebrush_op_seconds",
@@ -93,6 +101,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case r.URL.Path == "/metrics" && r.Method == http.MethodGet && !signed(r):
 		g.metrics(w, r)
+		return
+	case g.Registry != nil && (r.URL.Path == "/v2" || strings.HasPrefix(r.URL.Path, "/v2/")):
+		g.Registry.ServeHTTP(w, r)
 		return
 	}
 	target := g.router.find(r)
@@ -191,6 +202,9 @@ func (g *Gateway) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 	}
 	if c.err != nil {
 		return c.err
+	}
+	if c.own != nil {
+		return g.answerOwn(ctx, w, c, body)
 	}
 	if stream, ok := g.Table.StreamHandler(c.op); ok {
 		in, err := c.op.DecodeREST(r, c.labels, nil)
@@ -300,7 +314,27 @@ func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, c call, err err
 	g.done(c, f.Code)
 }
 
+// answerOwn is answer for an operation that only this server has.
+func (g *Gateway) answerOwn(ctx context.Context, w http.ResponseWriter, c *call, body []byte) error {
+	out, err := c.own(ctx, body)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(out)
+	if err != nil {
+		return fmt.Errorf("encode answer: %w", err)
+	}
+	w.Header().Set("Content-Type", "application/x-amz-json-"+c.version)
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	_, _ = w.Write(text) // the client may have gone; there is no one else to tell
+	return nil
+}
+
 func (g *Gateway) doneWell(c call) {
+	if c.op == nil {
+		g.done(c, "OK")
+		return
+	}
 	v, ok := g.good.Load(c.op)
 	if !ok {
 		v, _ = g.good.LoadOrStore(c.op, &series{g.requests.WithLabelValues(c.name, "OK"), g.seconds.WithLabelValues(c.name)})

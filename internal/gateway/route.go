@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -33,6 +34,7 @@ type target struct {
 	namespace       string
 	queryCompatible bool
 	service         *wire.Service // of a form whose Action is not read yet
+	own             ownOperation  // of an operation that AWS does not have
 	err             error
 }
 
@@ -47,15 +49,21 @@ func (t target) dialect() auth.Dialect {
 	return map[protocol]auth.Dialect{protocolJSON: auth.JSON, protocolREST: auth.REST, protocolQuery: auth.Query}[t.protocol]
 }
 
+type ownOperation = func(ctx context.Context, body []byte) (any, error)
+
+// ownTarget is the head of X-Amz-Target of operations that AWS does not have.
+const ownTarget = "Sagebrush"
+
 // router finds targets. All services share one port.
 type router struct {
 	json  map[string]*wire.Service // by X-Amz-Target prefix
 	query map[string]*wire.Service // by signing name; every service whose clients may speak query
 	rest  map[string][]*wire.Service
+	own   map[string]ownOperation
 }
 
-func newRouter(services []*wire.Service) router {
-	t := router{json: map[string]*wire.Service{}, query: map[string]*wire.Service{}, rest: map[string][]*wire.Service{}}
+func newRouter(services []*wire.Service, own map[string]ownOperation) router {
+	t := router{own: own, json: map[string]*wire.Service{}, query: map[string]*wire.Service{}, rest: map[string][]*wire.Service{}}
 	for _, s := range services {
 		sc := s.Schema()
 		if sc.Target != "" {
@@ -116,6 +124,10 @@ func (t router) findJSON(header, contentType string) target {
 		out.version = "1.0"
 	}
 	prefix, name, _ := cutLast(header, ".")
+	if f, ok := t.own[name]; ok && prefix == ownTarget {
+		out.name, out.own = "sagebrush."+name, f
+		return out
+	}
 	s, ok := t.json[prefix]
 	if !ok {
 		out.err = fault.New("UnknownOperationException", http.StatusNotFound, "Unknown target %q.", header)

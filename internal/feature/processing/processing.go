@@ -43,6 +43,9 @@ type Options struct {
 	// Env is what a job's container gets besides what the service gives it: how
 	// to reach this server, and keys of its role.
 	Env func(context.Context, Job) (map[string]string, error)
+	// Reach is where this server listens: a container must come there from
+	// whatever network it has.
+	Reach []string
 
 	Log   *slog.Logger
 	Loops *reconcile.Metrics

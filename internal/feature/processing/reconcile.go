@@ -168,7 +168,7 @@ func (s *Service) start(ctx context.Context, j Job) error {
 		t := runtime.Task{ID: taskID(id, host), Group: string(taskID(id, "all")), Host: host, Hosts: hosts(j), Root: image.Root, Image: image.Engine,
 			Command: image.Argv(app.ContainerEntrypoint, app.ContainerArguments), WorkDir: image.WorkDir, User: image.User,
 			Env:    taskgroup.Env(image.Env, region, ours, j.Doc.Environment, own),
-			Mounts: append(slices.Clone(image.Mounts), st.Mounts[host]...), DiskBytes: value(config.VolumeSizeInGB) << 30}
+			Mounts: append(slices.Clone(image.Mounts), st.Mounts[host]...), DiskBytes: value(config.VolumeSizeInGB) << 30, Reach: s.Reach}
 		if n := j.Doc.NetworkConfig; n != nil && isTrue(n.EnableNetworkIsolation) {
 			t.Network = runtime.None
 		}

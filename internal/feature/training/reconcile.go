@@ -252,7 +252,7 @@ func (s *Service) start(ctx context.Context, j Job) error {
 		t := runtime.Task{ID: taskID(id, j.Private.Attempt, m.Host), Group: string(taskID(id, j.Private.Attempt, "all")),
 			Host: m.Host, Hosts: hostNames(j), Root: image.Root, Image: image.Engine,
 			Command: image.TrainArgv(spec.ContainerEntrypoint, spec.ContainerArguments), Env: env, WorkDir: image.WorkDir, User: image.User,
-			Mounts: append(slices.Clone(image.Mounts), st.Mounts[m.Host]...), DiskBytes: volume(j) << 30}
+			Mounts: append(slices.Clone(image.Mounts), st.Mounts[m.Host]...), DiskBytes: volume(j) << 30, Reach: s.Reach}
 		if isTrue(j.Doc.EnableNetworkIsolation) {
 			t.Network = runtime.None
 		}

@@ -45,6 +45,9 @@ type Options struct {
 	// to reach this server, and keys of its role. A job under network isolation
 	// is asked for too.
 	Env func(context.Context, Job) (map[string]string, error)
+	// Reach is where this server listens: a container must come there from
+	// whatever network it has.
+	Reach []string
 	// FileSystems are the folders that stand for EFS and FSx file systems.
 	FileSystems FileSystems
 	// Stream shows objects that are no files of this machine without copying

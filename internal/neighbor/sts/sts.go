@@ -130,12 +130,40 @@ func isObject(text string) bool {
 
 // open makes the key of a session and stores it.
 func (s *Service) open(ctx context.Context, k auth.Key, lasts time.Duration, owner string) (*wsts.Credentials, error) {
+	k, err := s.issue(ctx, k, lasts, owner)
+	if err != nil {
+		return nil, err
+	}
+	return &wsts.Credentials{AccessKeyId: k.ID, SecretAccessKey: k.Secret, SessionToken: k.SessionToken, Expiration: wire.At(k.Expires)}, nil
+}
+
+func (s *Service) issue(ctx context.Context, k auth.Key, lasts time.Duration, owner string) (auth.Key, error) {
 	k.ID, k.Secret, k.SessionToken = auth.NewKeyID(auth.Session), auth.NewSecret(), auth.NewSessionToken()
 	k.Expires = s.Now().Add(lasts).UTC().Truncate(time.Second)
 	if err := s.Directory.Open(ctx, k, owner); err != nil {
-		return nil, fmt.Errorf("store session: %w", err)
+		return auth.Key{}, fmt.Errorf("store session: %w", err)
 	}
-	return &wsts.Credentials{AccessKeyId: k.ID, SecretAccessKey: k.Secret, SessionToken: k.SessionToken, Expiration: wire.At(k.Expires)}, nil
+	return k, nil
+}
+
+// Session opens a session of a role for a container of this server, which works
+// in the role's name. name is what the session is called; it lasts as long as
+// the container may. It may be longer than a caller could ask for: nobody
+// renews it. Errors are the store's, and that the role does not exist.
+func (s *Service) Session(ctx context.Context, roleARN, name string, lasts time.Duration) (auth.Key, error) {
+	a, err := arn.Parse(roleARN)
+	if err != nil {
+		return auth.Key{}, fmt.Errorf("session of %q: %w", roleARN, err)
+	}
+	id, _, ok, err := s.Directory.RoleFor(ctx, roleARN)
+	if err == nil && !ok {
+		err = errors.New("there is no such role")
+	}
+	if err != nil {
+		return auth.Key{}, fmt.Errorf("session of %q: %w", roleARN, err)
+	}
+	k := auth.Key{Account: a.Account, UserID: id + ":" + name, Principal: "arn:aws:sts::" + a.Account + ":assumed-role/" + a.Name() + "/" + name}
+	return s.issue(ctx, k, lasts, roleARN)
 }
 
 // getSessionToken is API_GetSessionToken: a session of the caller's own, who
