@@ -46,6 +46,8 @@ type variant struct {
 	Resolved     string            `json:"resolved"`
 	Env          map[string]string `json:"env,omitempty"`
 	Data         *modelData        `json:"data,omitempty"`
+	Role         string            `json:"role,omitempty"`     // the model's
+	Isolated     bool              `json:"isolated,omitempty"` // the model's EnableNetworkIsolation
 	InstanceType string            `json:"instanceType"`
 	Weight       float64           `json:"weight"`
 	Count        int               `json:"count"`   // wanted
@@ -116,13 +118,13 @@ func (s *Service) plan(ctx context.Context, config *sm.DescribeEndpointConfigOut
 		if c == nil {
 			c = &m.Doc.Containers[0]
 		}
-		img, err := s.Images.Image(ctx, c.Image, runtime.Needs{})
+		img, err := s.Images.Image(ctx, c.Image, needsOf(c.Environment))
 		if err != nil {
 			return fleet{}, fmt.Errorf("image of model %s: %w", pv.ModelName, err)
 		}
 		v := variant{Name: pv.VariantName, Image: c.Image, Resolved: img.Resolved, Env: c.Environment,
 			InstanceType: pv.InstanceType, Weight: *pv.InitialVariantWeight, Count: int(*pv.InitialInstanceCount),
-			Startup: startupDefault}
+			Startup: startupDefault, Role: m.Doc.ExecutionRoleArn, Isolated: m.Doc.EnableNetworkIsolation != nil && *m.Doc.EnableNetworkIsolation}
 		v.Highest = v.Count
 		if t := pv.ContainerStartupHealthCheckTimeoutInSeconds; t != nil {
 			v.Startup = time.Duration(*t) * time.Second

@@ -36,6 +36,12 @@ type Options struct {
 	Roles   Roles
 	Dir     string // absolute; working folders of serving tasks
 	Log     *slog.Logger
+	// Env is what a container gets besides what the service gives it: how to
+	// reach this server, and keys of the model's role. It may be nil.
+	Env func(ctx context.Context, role, endpoint string) (map[string]string, error)
+	// Reach is where this server listens: a container must come there from
+	// whatever network it has.
+	Reach []string
 
 	Loops     *reconcile.Metrics // may be nil
 	Now       func() time.Time
@@ -73,7 +79,8 @@ func New(o Options) *Service {
 	s.meters.now = o.Now
 	s.loop = reconcile.New(reconcile.Options[resource.Key]{
 		Name: endpointFamily.Path, Reconcile: s.reconcile, List: s.endpoints.Unsettled,
-		Log: o.Log, Metrics: o.Loops,
+		Workers: 16, // a look may make an image ready
+		Log:     o.Log, Metrics: o.Loops,
 	})
 	o.DB.Watch(func(r resource.Row) {
 		if r.Family == endpointFamily.Path && !r.Settled {

@@ -67,7 +67,7 @@ func (s *Service) checkContainer(ctx context.Context, c *sm.ContainerDefinition,
 	case c.ModelDataUrl != "" && c.ModelDataSource != nil:
 		return fault.Validation("Both ModelDataUrl and ModelDataSource are specified. Please specify only one of them.")
 	}
-	img, err := s.Images.Image(ctx, c.Image, runtime.Needs{})
+	img, err := s.Images.Image(ctx, c.Image, needsOf(c.Environment))
 	if errors.Is(err, runtime.ErrNoImage) {
 		return fault.Validation("Requested image %s not found. %s", c.Image, strings.TrimPrefix(err.Error(), runtime.ErrNoImage.Error()+": "))
 	}

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,6 +18,8 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/object"
 	"github.com/sagebrush-ml/sagebrush/internal/optml"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
+	"github.com/sagebrush-ml/sagebrush/internal/taskgroup"
+	"github.com/sagebrush-ml/sagebrush/internal/telemetry"
 )
 
 // startInstance lays out /opt/ml and starts the serving task. What goes wrong
@@ -39,8 +42,11 @@ func (s *Service) startInstance(ctx context.Context, r *endpointRecord, at spot)
 	in.mu.Lock()
 	in.crashes++
 	in.notUntil = s.Now().Add(min(crashBackoff<<min(in.crashes-1, 10), backoffLimit))
-	if errors.Is(err, errModelData) {
+	switch {
+	case errors.Is(err, errModelData):
 		in.problem = err.Error()
+	case errors.Is(err, runtime.ErrUnprepared), errors.Is(err, runtime.ErrNoImage):
+		in.problem = fmt.Sprintf("The image of production variant %s cannot be used: %s", in.variant, err)
 	}
 	in.mu.Unlock()
 	s.loop.Wake(r.Key)
@@ -50,29 +56,109 @@ func (s *Service) startInstance(ctx context.Context, r *endpointRecord, at spot)
 var errModelData = errors.New("Failed to download model data")
 
 func (s *Service) tryStart(ctx context.Context, r *endpointRecord, f *fleet, v *variant, at spot, id runtime.ID) error {
-	img, err := s.Images.Image(ctx, v.Image, runtime.Needs{})
+	dir := filepath.Join(s.fleetDir(r.Private.Seed, f.Generation), fmt.Sprintf("v%d", at.variant))
+	model, err := s.modelDir(ctx, filepath.Join(dir, "model"), v)
 	if err != nil {
 		return err
 	}
-	dir := s.fleetDir(r.Private.Seed, f.Generation)
-	model, err := s.modelDir(ctx, filepath.Join(dir, fmt.Sprintf("v%d", at.variant), "model"), v)
+	code, img, err := s.prepare(ctx, r, v, dir, model)
 	if err != nil {
 		return err
 	}
-	home := filepath.Join(dir, fmt.Sprintf("v%d", at.variant), fmt.Sprintf("i%d", at.index))
+	home := filepath.Join(dir, fmt.Sprintf("i%d", at.index))
 	if err := os.MkdirAll(filepath.Join(home, "model"), 0o755); err != nil {
 		return err
 	}
+	mounts := append(slices.Clone(img.Mounts), runtime.Mount{Source: home, Target: "/opt/ml"},
+		runtime.Mount{Source: model, Target: "/opt/ml/model", ReadOnly: true})
 	env := map[string]string{}
 	maps.Copy(env, img.Env)
+	if s.Env != nil {
+		ours, err := s.Env(ctx, v.Role, r.Key.Name)
+		if err != nil {
+			return fmt.Errorf("make the container's environment: %w", err)
+		}
+		maps.Copy(env, ours)
+	}
 	maps.Copy(env, v.Env)
+	if code != "" {
+		if err := os.MkdirAll(filepath.Join(home, "code"), 0o755); err != nil {
+			return err
+		}
+		mounts = append(mounts, runtime.Mount{Source: code, Target: codePath, ReadOnly: true})
+		env["SAGEMAKER_SUBMIT_DIRECTORY"] = codePath
+	}
 	env["AWS_REGION"], env["AWS_DEFAULT_REGION"] = r.Key.Region, r.Key.Region
-	t := runtime.Task{ID: id, Group: "ep-" + r.Private.Seed, Host: "model", Command: img.Serve, Env: env, Serves: true,
-		Mounts: []runtime.Mount{{Source: home, Target: "/opt/ml"}, {Source: model, Target: "/opt/ml/model", ReadOnly: true}}}
+	t := runtime.Task{ID: id, Group: string(id), Host: "model", Hosts: []string{"model"}, Root: img.Root, Image: img.Engine, Command: img.Serve,
+		Env: env, WorkDir: img.WorkDir, User: img.User, Serves: true, Port: img.Port, Reach: s.Reach, Mounts: mounts}
+	if v.Isolated {
+		t.Network = runtime.None
+	}
 	if typ, ok := instances.Lookup(v.InstanceType); ok {
-		t.MilliCPU, t.MemoryBytes = typ.MilliCPU(), typ.MemoryBytes()
+		t.MilliCPU, t.MemoryBytes, t.GPUs = typ.MilliCPU(), typ.MemoryBytes(), typ.GPUs
 	}
 	return s.Runtime.Start(ctx, t)
+}
+
+// codePath is where a container finds user code that is not in its model.
+const codePath = "/opt/ml/code"
+
+// needsOf is what a container's environment says of what its image must hold.
+func needsOf(env map[string]string) runtime.Needs {
+	return runtime.Needs{Script: env["SAGEMAKER_PROGRAM"] != "" || env["SAGEMAKER_SUBMIT_DIRECTORY"] != ""}
+}
+
+// prepare makes the variant's image ready, with what the user's code requires.
+// Where the code is an archive of its own it answers the folder with its
+// contents. What takes long is told in a log stream of the endpoint.
+func (s *Service) prepare(ctx context.Context, r *endpointRecord, v *variant, dir, model string) (code string, img runtime.Image, err error) {
+	needs := needsOf(v.Env)
+	if img, err = s.Images.Image(ctx, v.Image, needs); err != nil {
+		return "", img, err
+	}
+	if img.Script {
+		if u := v.Env["SAGEMAKER_SUBMIT_DIRECTORY"]; strings.HasPrefix(u, "s3://") {
+			code, err = s.modelDir(ctx, filepath.Join(dir, "code"), &variant{Data: &modelData{URI: u, Archive: true}})
+			if err != nil {
+				return "", img, err
+			}
+		}
+		if needs.Requirements, err = requirements(code, filepath.Join(model, "code")); err != nil {
+			return "", img, fmt.Errorf("%w: %w", errModelData, err)
+		}
+	}
+	log := taskgroup.Progress(ctx, s.Logs, telemetry.Stream{Account: r.Key.Account, Region: r.Key.Region,
+		Group: "/aws/sagemaker/Endpoints/" + r.Key.Name, Name: v.Name + "/image-preparation"})
+	defer log.Close()
+	img, err = s.Images.Prepare(ctx, v.Image, needs, log)
+	return code, img, err
+}
+
+// maxRequirements is how long a requirements.txt may be, in bytes.
+const maxRequirements = 1 << 20
+
+// requirements is the text of requirements.txt in the first of the folders that
+// has one, nil for none. The folders were the user's to pack: no link is
+// followed out of them.
+func requirements(dirs ...string) ([]byte, error) {
+	for _, dir := range dirs {
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			continue // there is none
+		}
+		b, err := root.ReadFile("requirements.txt")
+		root.Close()
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+		case err != nil:
+			return nil, fmt.Errorf("read requirements.txt: %w", err)
+		case len(b) > maxRequirements:
+			return nil, fmt.Errorf("requirements.txt is larger than %d bytes", maxRequirements)
+		default:
+			return b, nil
+		}
+	}
+	return nil, nil
 }
 
 // fleetDir holds the files of one fleet, or of all when generation is 0.
