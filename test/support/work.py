@@ -119,14 +119,14 @@ class Workbench:
         """A request for a job that trains until it is stopped."""
         return self.request(hyper={"num_round": "1000000", "max_depth": "8"}, **more)
 
-    def finished(self, name):
+    def finished(self, name, limit=120):
         """Waits until a job has ended, however it did."""
         from support.server import poll
 
         def look():
             job = self.sagemaker.describe_training_job(TrainingJobName=name)
             return job if job["TrainingJobStatus"] in ("Completed", "Failed", "Stopped") else None
-        return poll(look, 120, f"the job {name} to end")
+        return poll(look, limit, f"the job {name} to end")
 
     def reached(self, name, secondary):
         """Waits until a job is in a secondary state, and fails if it ends before."""
