@@ -12,23 +12,34 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/server"
 )
 
 type serveCmd struct {
 	homeFlags
-	Listen       string `env:"SAGEBRUSH_LISTEN" placeholder:"ADDR" help:"Address to listen on; 127.0.0.1:8080 by default, port 0 for any free one."`
-	Region       string `env:"SAGEBRUSH_REGION" placeholder:"REGION" help:"Region, taken at the first start; us-east-1 by default."`
-	Account      string `env:"SAGEBRUSH_ACCOUNT" placeholder:"N" help:"Account, 12 digits, taken at the first start; 123456789012 by default."`
-	TLSCert      string `name:"tls-cert" env:"SAGEBRUSH_TLS_CERT" placeholder:"FILE" help:"Serve HTTPS with this certificate (PEM). Clients trust it by AWS_CA_BUNDLE."`
-	TLSKey       string `name:"tls-key" env:"SAGEBRUSH_TLS_KEY" placeholder:"FILE" help:"The certificate's key (PEM)."`
-	MetricsToken string `env:"SAGEBRUSH_METRICS_TOKEN" placeholder:"TOKEN" help:"Let other machines read /metrics with this bearer token."`
-	LogLevel     string `env:"SAGEBRUSH_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"Least level that is logged to standard error: ${enum}."`
-	LogJSON      bool   `name:"log-json" env:"SAGEBRUSH_LOG_JSON" help:"Log in JSON."`
-	JSON         bool   `name:"json" env:"SAGEBRUSH_JSON" help:"Say where the server is in one line of JSON on standard output."`
+	Listen             string        `env:"SAGEBRUSH_LISTEN" placeholder:"ADDR" help:"Address to listen on; 127.0.0.1:8080 by default, port 0 for any free one."`
+	Region             string        `env:"SAGEBRUSH_REGION" placeholder:"REGION" help:"Region, taken at the first start; us-east-1 by default."`
+	Account            string        `env:"SAGEBRUSH_ACCOUNT" placeholder:"N" help:"Account, 12 digits, taken at the first start; 123456789012 by default."`
+	TLSCert            string        `name:"tls-cert" env:"SAGEBRUSH_TLS_CERT" placeholder:"FILE" help:"Serve HTTPS with this certificate (PEM). Clients trust it by AWS_CA_BUNDLE."`
+	TLSKey             string        `name:"tls-key" env:"SAGEBRUSH_TLS_KEY" placeholder:"FILE" help:"The certificate's key (PEM)."`
+	MetricsToken       string        `env:"SAGEBRUSH_METRICS_TOKEN" placeholder:"TOKEN" help:"Let other machines read /metrics with this bearer token."`
+	Containers         string        `env:"SAGEBRUSH_CONTAINERS" enum:"auto,process,docker" default:"auto" help:"What runs images: ${enum}. process needs nothing else, docker an engine (DOCKER_HOST); auto takes process where this machine allows it."`
+	ImageMap           string        `env:"SAGEBRUSH_IMAGE_MAP" placeholder:"FILE" help:"YAML file that tells which image or environment stands for an image URI."`
+	Environments       string        `env:"SAGEBRUSH_ENVIRONMENTS" placeholder:"DIR" help:"Cache of Python environments for framework images; HOME/environments by default."`
+	Wheels             string        `env:"SAGEBRUSH_WHEELS" placeholder:"DIR" help:"Folder of wheels that framework environments are made of, beside the package index."`
+	Offline            bool          `env:"SAGEBRUSH_OFFLINE" help:"Make framework environments of --wheels alone and ask no package index."`
+	Pythons            string        `env:"SAGEBRUSH_PYTHONS" placeholder:"PATHS" help:"Python interpreters that framework environments prefer, separated by commas."`
+	FileSystems        string        `env:"SAGEBRUSH_FILE_SYSTEMS" placeholder:"ID=DIR" help:"Folders of this machine that stand for EFS and FSx file systems: fs-0123=/data,fs-4567=/more."`
+	SpotInterruptEvery time.Duration `env:"SAGEBRUSH_SPOT_INTERRUPT_EVERY" placeholder:"TIME" help:"Mean time between interruptions of each job under managed spot training, such as 10m; never by default."`
+	SpotPause          time.Duration `env:"SAGEBRUSH_SPOT_PAUSE" default:"1s" placeholder:"TIME" help:"How long an interrupted spot job waits for another machine."`
+	LogLevel           string        `env:"SAGEBRUSH_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"Least level that is logged to standard error: ${enum}."`
+	LogJSON            bool          `name:"log-json" env:"SAGEBRUSH_LOG_JSON" help:"Log in JSON."`
+	JSON               bool          `name:"json" env:"SAGEBRUSH_JSON" help:"Say where the server is in one line of JSON on standard output."`
 }
 
 // Help is the text below the usage.
@@ -60,6 +71,10 @@ func (c *serveCmd) Run() error {
 	if err := checkAccount(c.Account); err != nil {
 		return err
 	}
+	systems, err := fileSystems(c.FileSystems)
+	if err != nil {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
@@ -71,6 +86,8 @@ func (c *serveCmd) Run() error {
 	s, err := server.New(ctx, server.Options{
 		Home: home, Listen: c.Listen, Account: c.Account, Region: c.Region,
 		TLSCert: c.TLSCert, TLSKey: c.TLSKey, MetricsToken: c.MetricsToken,
+		Containers: c.Containers, ImageMap: c.ImageMap, Environments: c.Environments, Wheels: c.Wheels, Offline: c.Offline,
+		Pythons: commas(c.Pythons), FileSystems: systems, SpotInterruptEvery: c.SpotInterruptEvery, SpotPause: c.SpotPause,
 		Log: newLog(os.Stderr, c.LogLevel, c.LogJSON),
 	})
 	if err != nil {
@@ -97,6 +114,38 @@ func (c *serveCmd) Run() error {
 		slog.Debug("announcement not written", "err", err)
 	}
 	return <-ended
+}
+
+// commas are the parts of a list, none of an empty one.
+func commas(list string) []string {
+	var out []string
+	for part := range strings.SplitSeq(list, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			out = append(out, part)
+		}
+	}
+	return out
+}
+
+// fileSystems reads ID=DIR,… . Every folder must be there: a request that names
+// one would fail later and less clearly.
+func fileSystems(list string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, part := range commas(list) {
+		id, dir, ok := strings.Cut(part, "=")
+		if !ok || id == "" {
+			return nil, fmt.Errorf("file system %q is not of the form ID=DIR", part)
+		}
+		abs, err := filepath.Abs(dir)
+		if err != nil {
+			return nil, err
+		}
+		if info, err := os.Stat(abs); err != nil || !info.IsDir() {
+			return nil, fmt.Errorf("the folder %s of the file system %s is not there", abs, id)
+		}
+		out[id] = abs
+	}
+	return out, nil
 }
 
 // announced is the announcement as JSON.

@@ -48,7 +48,19 @@ type Options struct {
 	TLSCert      string // PEM files; both or neither
 	TLSKey       string
 	MetricsToken string // lets other machines read /metrics
-	Log          *slog.Logger
+
+	Containers   string            // what runs images: "process", "docker", or "auto" and "" for the first that can be had
+	ImageMap     string            // file that tells what stands for image URIs; "" for none
+	Environments string            // cache of Python environments; Home/environments when empty
+	Wheels       string            // folder of wheels for them; "" for none
+	Offline      bool              // make them of Wheels alone
+	Pythons      []string          // interpreters that they prefer
+	FileSystems  map[string]string // folders that stand for EFS and FSx file systems, by ID
+
+	SpotInterruptEvery time.Duration // mean time between interruptions of a spot job; 0 for none
+	SpotPause          time.Duration // how long an interrupted one waits
+
+	Log *slog.Logger
 }
 
 // Services are the services whose models this binary knows.
@@ -91,7 +103,7 @@ func New(ctx context.Context, o Options) (_ *Server, err error) {
 	if (o.TLSCert == "") != (o.TLSKey == "") {
 		return nil, errors.New("TLS needs both a certificate and a key")
 	}
-	for _, f := range []*string{&o.TLSCert, &o.TLSKey} { // the object store changes the working directory
+	for _, f := range []*string{&o.TLSCert, &o.TLSKey, &o.ImageMap, &o.Environments, &o.Wheels} { // the object store changes the working directory
 		if *f != "" {
 			if *f, err = filepath.Abs(*f); err != nil {
 				return nil, err
