@@ -16,8 +16,10 @@ type cli struct {
 	Env       envCmd       `cmd:"" help:"Print export lines that point AWS clients at the server: eval \"$(sagebrush env)\"."`
 	Run       runCmd       `cmd:"" help:"Run a command against the server: sagebrush run -- python train.py. Starts one if none runs."`
 	Demo      demoCmd      `cmd:"" help:"Train, deploy and ask a model, from data that comes with the binary."`
+	Logs      logsCmd      `cmd:"" help:"Print the log of a job or an endpoint: sagebrush logs -f JOB."`
 	Interrupt interruptCmd `cmd:"" help:"Take the spot capacity of a training job away: sagebrush interrupt JOB."`
 	Algo      algoCmd      `cmd:"" help:"Run a built-in algorithm by itself, on a folder laid out like /opt/ml."`
+	Feed      feedCmd      `cmd:"" hidden:"" help:"Stream data to a training container; the server starts this."`
 	Doctor    doctorCmd    `cmd:"" help:"Tell what this machine can and cannot do."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }

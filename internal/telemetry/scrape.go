@@ -5,7 +5,9 @@ package telemetry
 import (
 	"fmt"
 	"math"
+	mathbits "math/bits"
 	"regexp"
+	"regexp/syntax"
 	"strconv"
 	"strings"
 	"time"
@@ -24,10 +26,17 @@ type Sample struct {
 
 // Scraper finds metric values in log lines and remembers the last of each. It
 // is for one goroutine at a time.
+//
+// An image brings dozens of definitions and a job prints thousands of lines a
+// second of which few hold a value, so an expression is tried only on a line
+// that has the text without which it cannot match.
 type Scraper struct {
-	rules []rule
-	last  map[string]Sample
-	order []string // names, each once, as they were defined
+	rules  []rule
+	finder finder
+	always bits // the rules that have no such text
+	due    bits // the rules that are tried on this line
+	last   map[string]Sample
+	order  []string // names, each once, as they were defined
 }
 
 type rule struct {
@@ -38,14 +47,23 @@ type rule struct {
 // NewScraper compiles the definitions. An error names the one that cannot be
 // compiled.
 func NewScraper(definitions []Definition) (*Scraper, error) {
-	s := &Scraper{last: map[string]Sample{}}
+	words := (len(definitions) + 63) / 64
+	s := &Scraper{last: map[string]Sample{}, always: make(bits, words), due: make(bits, words)}
 	known := map[string]bool{}
-	for _, d := range definitions {
-		re, err := regexp.Compile(goRegex(d.Regex))
+	for i, d := range definitions {
+		text := goRegex(d.Regex)
+		re, err := regexp.Compile(text)
 		if err != nil {
 			return nil, fmt.Errorf("metric %q: %w", d.Name, err)
 		}
 		s.rules = append(s.rules, rule{d.Name, re})
+		if parsed, err := syntax.Parse(text, syntax.Perl); err != nil {
+			s.always.set(i)
+		} else if must := required(parsed); must == "" {
+			s.always.set(i)
+		} else {
+			s.finder.add(must, i)
+		}
 		if !known[d.Name] {
 			known[d.Name] = true
 			s.order = append(s.order, d.Name)
@@ -57,25 +75,34 @@ func NewScraper(definitions []Definition) (*Scraper, error) {
 // Scan gives the values in one event, in the order of the definitions. Text
 // that is no finite number is no value: an answer in JSON could not hold it.
 func (s *Scraper) Scan(e Event) []Sample {
+	copy(s.due, s.always)
+	s.finder.find(e.Message, s.due)
 	var found []Sample
-	for _, r := range s.rules {
-		m := r.re.FindStringSubmatch(e.Message)
-		if m == nil {
-			continue
+	for i, word := range s.due {
+		for ; word != 0; word &= word - 1 {
+			r := &s.rules[64*i+mathbits.TrailingZeros64(word)]
+			if v, ok := r.value(e.Message); ok {
+				sample := Sample{Name: r.name, Value: v, Time: e.Time}
+				s.last[r.name] = sample
+				found = append(found, sample)
+			}
 		}
-		text := m[0]
-		if len(m) > 1 {
-			text = m[1]
-		}
-		v, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
-		if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
-			continue
-		}
-		sample := Sample{Name: r.name, Value: v, Time: e.Time}
-		s.last[r.name] = sample
-		found = append(found, sample)
 	}
 	return found
+}
+
+// value is the number that the rule finds in a message.
+func (r *rule) value(message string) (float64, bool) {
+	m := r.re.FindStringSubmatch(message)
+	if m == nil {
+		return 0, false
+	}
+	text := m[0]
+	if len(m) > 1 {
+		text = m[1]
+	}
+	v, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+	return v, err == nil && !math.IsNaN(v) && !math.IsInf(v, 0)
 }
 
 // Final are the last values of the metrics that had any, in the order of the

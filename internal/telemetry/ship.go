@@ -3,7 +3,6 @@
 package telemetry
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -17,11 +16,19 @@ import (
 
 // A batch is appended when it has so many lines or bytes, or when its first
 // line has waited so long: a follower of the log sees it at once, and a chatty
-// job costs few transactions.
+// job costs few transactions. What one batch holds is also how long the store
+// is taken from other jobs: some five milliseconds.
 const (
-	batchLines = 1000
+	batchLines = 4000
 	batchBytes = 1 << 20 // what CloudWatch Logs takes at once
 	batchWait  = 50 * time.Millisecond
+)
+
+// How much of the log is read at once: little of one that says little, for
+// there is a shipment for each host of each job and endpoint.
+const (
+	readLeast = 8 << 10
+	readMost  = 256 << 10
 )
 
 // Shipment moves the log of one task into a stream.
@@ -34,7 +41,8 @@ type Shipment struct {
 	// Observe, when set, sees every line once per shipment, in order and in
 	// batches, after the stream has it. A shipment that continues an earlier
 	// one shows the old lines again, with fresh false: who needs the last value
-	// of something starts with an empty memory after a crash.
+	// of something starts with an empty memory after a crash. The slice is used
+	// again when it returns.
 	Observe func(events []Event, fresh bool)
 }
 
@@ -58,14 +66,18 @@ func Ship(ctx context.Context, s Shipment) error {
 		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	log, err := s.Open(ctx, 0)
+	from := int64(0)
+	if s.Observe == nil { // nobody needs to see again what is kept
+		from = kept
+	}
+	log, err := s.Open(ctx, from)
 	if err != nil {
 		cancel()
 		return fmt.Errorf("ship log %s: %w", s.At.Name, err)
 	}
-	lines, failed := make(chan line, batchLines), make(chan error, 1)
+	lines, failed := make(chan []line, 1), make(chan error, 1)
 	go func() {
-		failed <- readLines(ctx, log, lines)
+		failed <- readLines(ctx, log, from, lines)
 		close(lines)
 	}()
 	// Closing lets a Read that waits return; the reader has ended when lines is
@@ -92,38 +104,61 @@ type line struct {
 	end   int64
 }
 
-// readLines sends the lines of log until its end.
-func readLines(ctx context.Context, log io.Reader, lines chan<- line) error {
-	in := bufio.NewReaderSize(log, 1<<16)
-	var end int64
+// readLines sends the lines of log, which begins at the offset from, until its
+// end: those of one read together. What is read becomes one string that all of
+// them share.
+func readLines(ctx context.Context, log io.Reader, from int64, lines chan<- []line) error {
+	buf := make([]byte, readLeast)
+	n := 0 // bytes of buf that belong to a line that is not whole yet
 	for {
-		raw, err := in.ReadBytes('\n')
-		end += int64(len(raw))
-		if len(raw) > 0 {
+		got, err := log.Read(buf[n:])
+		filled := n+got == len(buf)
+		whole := bytes.LastIndexByte(buf[n:n+got], '\n') + 1
+		if whole > 0 {
+			whole += n
+		}
+		n += got
+		if errors.Is(err, io.EOF) {
+			whole = n // a last line without an end counts; one that is cut off does not
+		}
+		if whole > 0 {
 			select {
-			case lines <- line{parseLine(bytes.TrimSuffix(raw, []byte("\n"))), end}:
+			case lines <- cutLines(string(buf[:whole]), &from):
 			case <-ctx.Done():
 				return ctx.Err()
 			}
+			n = copy(buf, buf[whole:n])
 		}
-		if errors.Is(err, io.EOF) {
+		switch {
+		case errors.Is(err, io.EOF):
 			return nil
-		}
-		if err != nil {
+		case err != nil:
 			return err
+		case filled && len(buf) < readMost, n == len(buf): // the latter is one very long line
+			buf = append(buf, make([]byte, len(buf))...)
 		}
 	}
 }
 
+// cutLines cuts text into its lines and moves the offset behind them.
+func cutLines(text string, offset *int64) []line {
+	out := make([]line, 0, strings.Count(text, "\n")+1)
+	for raw := range strings.Lines(text) {
+		*offset += int64(len(raw))
+		out = append(out, line{parseLine(strings.TrimSuffix(raw, "\n")), *offset})
+	}
+	return out
+}
+
 // parseLine reads "<unix milliseconds>\t<text>". A line without a time, which a
 // crash may have torn, is text of the time zero.
-func parseLine(raw []byte) Event {
-	stamp, text, ok := bytes.Cut(raw, []byte{'\t'})
-	ms, err := strconv.ParseInt(string(stamp), 10, 64)
+func parseLine(raw string) Event {
+	stamp, text, ok := strings.Cut(raw, "\t")
+	ms, err := strconv.ParseInt(stamp, 10, 64)
 	if !ok || err != nil {
-		return Event{Message: Text(string(raw))}
+		return Event{Message: Text(raw)}
 	}
-	return Event{Time: time.UnixMilli(ms).UTC(), Message: Text(string(text))}
+	return Event{Time: time.UnixMilli(ms).UTC(), Message: Text(text)}
 }
 
 // Text is s as it appears in a log event: control characters in octal after a
@@ -156,17 +191,18 @@ type batch struct {
 	kept     int64 // what the stream has of the log
 	lines    []line
 	bytes    int
+	events   []Event   // of lines, used again and again
 	last     time.Time // of the last line with a time
 }
 
 // collect ships the lines until there are no more.
-func (b *batch) collect(ctx context.Context, lines <-chan line) error {
+func (b *batch) collect(ctx context.Context, lines <-chan []line) error {
 	timer := time.NewTimer(batchWait)
 	timer.Stop()
 	defer timer.Stop()
 	for {
 		select {
-		case l, ok := <-lines:
+		case some, ok := <-lines:
 			if !ok {
 				if err := ctx.Err(); err != nil {
 					return err
@@ -176,45 +212,58 @@ func (b *batch) collect(ctx context.Context, lines <-chan line) error {
 			if len(b.lines) == 0 {
 				timer.Reset(batchWait)
 			}
-			if l.event.Time.IsZero() {
-				l.event.Time = b.last
+			for _, l := range some {
+				b.add(l)
+				if len(b.lines) < batchLines && b.bytes < batchBytes {
+					continue
+				}
+				if err := b.flush(ctx); err != nil {
+					return err
+				}
+				timer.Reset(batchWait)
 			}
-			b.last = l.event.Time
-			b.lines = append(b.lines, l)
-			b.bytes += len(l.event.Message)
-			if len(b.lines) < batchLines && b.bytes < batchBytes {
+			if len(b.lines) > 0 {
 				continue
 			}
 		case <-timer.C:
+			if err := b.flush(ctx); err != nil {
+				return err
+			}
 		}
 		timer.Stop()
-		if err := b.flush(ctx); err != nil {
-			return err
-		}
 	}
+}
+
+func (b *batch) add(l line) {
+	if l.event.Time.IsZero() {
+		l.event.Time = b.last
+	}
+	b.last = l.event.Time
+	b.lines = append(b.lines, l)
+	b.bytes += len(l.event.Message)
 }
 
 // flush appends what the stream lacks of the batch and shows it to the observer.
 func (b *batch) flush(ctx context.Context) error {
-	for len(b.lines) > 0 {
+	for rest := b.lines; len(rest) > 0; {
 		// Old lines and new ones are two batches to the observer.
 		n := 0
-		for n < len(b.lines) && b.lines[n].end <= b.kept {
+		for n < len(rest) && rest[n].end <= b.kept {
 			n++
 		}
 		fresh := n == 0
 		if fresh {
-			n = len(b.lines)
+			n = len(rest)
 		}
-		events := make([]Event, 0, n)
-		for _, l := range b.lines[:n] {
+		b.events = b.events[:0]
+		for _, l := range rest[:n] {
 			if l.event.Message != "" {
-				events = append(events, l.event)
+				b.events = append(b.events, l.event)
 			}
 		}
 		if fresh {
-			end := b.lines[n-1].end
-			err := b.shipment.Logs.Append(ctx, b.shipment.At, b.kept, end, events)
+			end := rest[n-1].end
+			err := b.shipment.Logs.Append(ctx, b.shipment.At, b.kept, end, b.events)
 			if errors.Is(err, ErrOffset) {
 				if err := b.relocate(ctx); err != nil {
 					return err
@@ -226,12 +275,13 @@ func (b *batch) flush(ctx context.Context) error {
 			}
 			b.kept = end
 		}
-		if b.shipment.Observe != nil && len(events) > 0 {
-			b.shipment.Observe(events, fresh)
+		if b.shipment.Observe != nil && len(b.events) > 0 {
+			b.shipment.Observe(b.events, fresh)
 		}
-		b.lines = b.lines[n:]
+		rest = rest[n:]
 	}
-	b.lines, b.bytes = nil, 0
+	clear(b.lines) // the texts they share go with them
+	b.lines, b.bytes = b.lines[:0], 0
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -123,14 +124,14 @@ func TestShipBatches(t *testing.T) { synctest.Test(t, shipBatches) }
 
 func shipBatches(t *testing.T) {
 	var b strings.Builder
-	for i := range 2500 {
+	for i := range 10_000 {
 		fmt.Fprintf(&b, "1\tline %d\n", i)
 	}
 	k := &keeper{}
 	if err := Ship(t.Context(), Shipment{Open: open(b.String()), Logs: k}); err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(k.batches, []int{1000, 1000, 500}) {
+	if !slices.Equal(k.batches, []int{4000, 4000, 2000}) {
 		t.Errorf("batches of %v", k.batches)
 	}
 	long := "1\t" + strings.Repeat("x", 300<<10) + "\n"
@@ -191,7 +192,7 @@ func TestShipEndsWithItsContext(t *testing.T) {
 func TestShipIsExactlyOnce(t *testing.T) {
 	var b strings.Builder
 	var want []string
-	for i := range 3500 {
+	for i := range 14_000 {
 		fmt.Fprintf(&b, "%d\tline %d\n", i, i)
 		want = append(want, fmt.Sprintf("line %d", i))
 	}
@@ -245,7 +246,7 @@ func TestShipIsExactlyOnce(t *testing.T) {
 // Two servers ship the same log during a handover: neither loses nor doubles.
 func TestShipTwiceAtOnce(t *testing.T) {
 	var b strings.Builder
-	for i := range 5000 {
+	for i := range 20_000 {
 		fmt.Fprintf(&b, "%d\tline %d\n", i, i)
 	}
 	k := &keeper{}
@@ -258,7 +259,7 @@ func TestShipTwiceAtOnce(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if got := k.text(); len(got) != 5000 || got[4999] != "line 4999" {
+	if got := k.text(); len(got) != 20_000 || got[19_999] != "line 19999" {
 		t.Errorf("%d lines", len(got))
 	}
 }
@@ -294,4 +295,70 @@ func FuzzText(f *testing.F) {
 			t.Fatalf("%q is shown as %q the second time", out, Text(out))
 		}
 	})
+}
+
+// A log that breaks in the middle of a line is shipped up to that line, and
+// the next shipment has it whole.
+func TestShipKeepsNoLineThatIsCutOff(t *testing.T) {
+	const log = "1\tone\n2\tanother\n"
+	broken := errors.New("broken")
+	k := &keeper{}
+	err := Ship(t.Context(), Shipment{Logs: k, Open: func(context.Context, int64) (io.ReadCloser, error) {
+		return io.NopCloser(io.MultiReader(strings.NewReader(log[:12]), iotest.ErrReader(broken))), nil
+	}})
+	if !errors.Is(err, broken) {
+		t.Fatalf("%v", err)
+	}
+	if err := Ship(t.Context(), Shipment{Logs: k, Open: open(log)}); err != nil {
+		t.Fatal(err)
+	}
+	if got := k.text(); !slices.Equal(got, []string{"one", "another"}) {
+		t.Errorf("%q", got)
+	}
+}
+
+// Who observes nothing does not read again what is kept.
+func TestShipGoesOnWhereItWas(t *testing.T) {
+	const log = "1\ta\n2\tb\n"
+	k := &keeper{made: true, offset: 4}
+	var from []int64
+	s := Shipment{Logs: k, Open: func(ctx context.Context, at int64) (io.ReadCloser, error) {
+		from = append(from, at)
+		return open(log)(ctx, at)
+	}}
+	if err := Ship(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	s.Observe = func([]Event, bool) {}
+	if err := Ship(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	if got := k.text(); !slices.Equal(got, []string{"b"}) || !slices.Equal(from, []int64{4, 0}) || k.offset != int64(len(log)) {
+		t.Errorf("%q, opened at %v, offset %d", got, from, k.offset)
+	}
+}
+
+// Lines that the reads cut anywhere are the same lines.
+func TestShipOfLongAndShortLines(t *testing.T) {
+	var b strings.Builder
+	var want []string
+	for i := range 300 {
+		text := strings.Repeat(string(rune('a'+i%26)), 1+i*i%9000)
+		if i == 100 {
+			text = strings.Repeat("long", 300_000) // longer than is read at once
+		}
+		want = append(want, text)
+		fmt.Fprintf(&b, "%d\t%s\n", i, text)
+	}
+	for name, wrap := range map[string]func(io.Reader) io.Reader{
+		"as they come": func(r io.Reader) io.Reader { return r }, "in halves": iotest.HalfReader, "with the end": iotest.DataErrReader,
+	} {
+		k := &keeper{}
+		err := Ship(t.Context(), Shipment{Logs: k, Open: func(context.Context, int64) (io.ReadCloser, error) {
+			return io.NopCloser(wrap(strings.NewReader(b.String()))), nil
+		}})
+		if err != nil || !slices.Equal(k.text(), want) || k.offset != int64(b.Len()) {
+			t.Errorf("%s: %d lines up to %d of %d, %v", name, len(k.events), k.offset, b.Len(), err)
+		}
+	}
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package telemetry carries what jobs tell, log events and metric data, from
-// the tasks that say it to the neighbours that keep it.
+// the tasks that say it to the neighbours that keep it. Ship moves a log,
+// Scraper finds the values in its lines, and hostmetrics, below it, measures the
+// hosts.
 package telemetry
 
 import (
@@ -24,7 +26,8 @@ type Logs interface {
 	// from and to, in one transaction that also remembers `to`. It makes group
 	// and stream when they are missing. When from is not the stored offset
 	// nothing is written and the error is ErrOffset: each line is kept once,
-	// also when a shipper repeats itself after a crash.
+	// also when a shipper repeats itself after a crash. The slice is the
+	// caller's again when it returns.
 	Append(ctx context.Context, at Stream, from, to int64, events []Event) error
 }
 

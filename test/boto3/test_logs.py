@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """CloudWatch Logs: what jobs and endpoints write, and what callers may."""
 
+import datetime
 import re
 import time
 
@@ -117,6 +118,71 @@ def test_events_are_written_and_found(bench, group):
     assert [e["message"] for p in pages for e in p["events"]] == ["ERROR one", "ERROR two"]
     last = bench.logs.get_log_events(**where, limit=1)["events"]
     assert [e["message"] for e in last] == ["ERROR two"]
+
+
+LINES = [
+    '127.0.0.1 - frank [10/Oct/2000:13:25:15 -0700] "GET /index.html HTTP/1.0" 404 1534',
+    '127.0.0.1 - frank [10/Oct/2000:13:25:16 -0700] "GET /style.css HTTP/1.0" 200 90',
+    '{"level": "error", "code": 500, "user": {"tags": ["a", "b"]}}',
+    '{"level": "info", "code": 200, "took": 0.5}',
+    "ERROR 401 UNAUTHORIZED REQUEST",
+    "INFO REQUEST done",
+]
+
+
+@pytest.fixture(scope="module")
+def lines(bench):
+    name = "/test/" + unique("patterns")
+    bench.logs.create_log_group(logGroupName=name)
+    bench.logs.create_log_stream(logGroupName=name, logStreamName="s")
+    now = int(time.time() * 1000)
+    bench.logs.put_log_events(logGroupName=name, logStreamName="s",
+                              logEvents=[{"timestamp": now + i, "message": m} for i, m in enumerate(LINES)])
+    return name
+
+
+@pytest.mark.parametrize("pattern, want", [
+    ("", [0, 1, 2, 3, 4, 5]),
+    ("REQUEST", [4, 5]),
+    ("REQUEST -ERROR", [5]),
+    ("?ERROR ?done", [4, 5]),
+    ("?ERROR REQUEST", [4, 5]),  # terms with ? do not count beside others
+    ('"401 UNAUTHORIZED"', [4]),
+    ("%40[14]%", [0, 4]),
+    ("[ip, user, username, timestamp, request =*.html*, status_code = 4*, bytes]", [0]),
+    ("[..., status_code = 200 || status_code = 404, bytes > 1000]", [0]),
+    ("[..., request=%css%, status_code, bytes]", [1]),
+    ("[w1=ERROR, ...]", [4]),
+    ('{ $.level = "error" && $.code >= 500 }', [2]),
+    ('{ $.user.tags[*] = "b" }', [2]),
+    ("{ $.level = %^(info)?% }", None),
+    ("{ $.took NOT EXISTS || $.took < 1 }", [2, 3]),
+    ("user:frank", None),  # must be quoted
+    ("[..., a, ...]", None),
+    ("{ $.level = ", None),
+])
+def test_filter_patterns(bench, lines, pattern, want):
+    if want is None:
+        with refused("InvalidParameterException"):
+            bench.logs.filter_log_events(logGroupName=lines, filterPattern=pattern)
+        return
+    events = bench.logs.filter_log_events(logGroupName=lines, filterPattern=pattern)["events"]
+    assert [LINES.index(e["message"]) for e in events] == want
+
+
+def test_metrics_can_be_watched_while_a_job_runs(bench):
+    """The values that the definitions find come with the lines, not with the end of the job."""
+    request = bench.long()
+    name = request["TrainingJobName"]
+    bench.sagemaker.create_training_job(**request)
+    now = datetime.datetime.now(datetime.timezone.utc)
+    points = poll(lambda: bench.cloudwatch.get_metric_statistics(
+        Namespace=GROUP, MetricName="train:auc", Dimensions=[{"Name": "TrainingJobName", "Value": name}], Period=1, Statistics=["Average"],
+        StartTime=now - datetime.timedelta(minutes=5), EndTime=now + datetime.timedelta(minutes=5))["Datapoints"], 20, "a value")
+    assert bench.sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] == "InProgress"
+    assert all(0.5 < p["Average"] <= 1 for p in points)
+    bench.sagemaker.stop_training_job(TrainingJobName=name)
+    bench.finished(name)
 
 
 @pytest.mark.parametrize("call, code", [

@@ -282,7 +282,7 @@ func TestDeletedStreamsGiveUpTheirSpace(t *testing.T) {
 }
 
 func BenchmarkAppend(b *testing.B) {
-	for _, n := range []int{1, 10, 100, 1000} {
+	for _, n := range []int{1, 10, 100, 1000, 4000} {
 		b.Run(fmt.Sprint(n, " lines"), func(b *testing.B) {
 			s := fresh(b)
 			events := make([]telemetry.Event, n)

@@ -6,35 +6,26 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 )
 
-// condition is a test of a JSON message.
-type condition func(message any) bool
-
-// maxDepth bounds the parentheses of a condition.
-const maxDepth = 50
-
-// parseCondition reads a condition in braces:
+// parseCondition reads a condition in braces on a JSON message:
 //
 //	{ $.level = "error" && ($.code >= 500 || $.user.tags[0] != "t*") }
+//	{ $.message = %time[d]? ?out% }  { $.['a.b'] = 1 }  { $.tags[*] = "x" }
 //	{ $.x IS NULL }  { $.x NOT EXISTS }  { $.x IS TRUE }
 //
-// A message that is no JSON object or array is matched by none of them.
+// A message that is no JSON object or array is matched by none of them. A
+// selector with a wildcard holds when it does for one of its values.
 func parseCondition(text string) (matcher, error) {
 	inner, ok := strings.CutSuffix(text[1:], "}")
 	if !ok {
 		return nil, errors.New("a condition has no closing brace")
 	}
-	p := conditionParser{rest: inner}
-	test, err := p.either(0)
+	holds, err := (&expression[any]{rest: inner, leaf: compareValue}).all()
 	if err != nil {
 		return nil, err
-	}
-	if p.space(); p.rest != "" {
-		return nil, fmt.Errorf("unexpected %q", clip(p.rest, 20))
 	}
 	return func(message string) bool {
 		trimmed := strings.TrimLeft(message, " \t\r\n")
@@ -42,228 +33,194 @@ func parseCondition(text string) (matcher, error) {
 			return false
 		}
 		var v any
-		return json.Unmarshal([]byte(trimmed), &v) == nil && test(v)
+		return json.Unmarshal([]byte(trimmed), &v) == nil && holds(v)
 	}, nil
 }
 
-type conditionParser struct{ rest string }
-
-func (p *conditionParser) space() { p.rest = strings.TrimLeft(p.rest, " \t\r\n") }
-
-// accept takes the word when it comes next.
-func (p *conditionParser) accept(word string) bool {
-	p.space()
-	if len(p.rest) < len(word) || !strings.EqualFold(p.rest[:len(word)], word) {
-		return false
-	}
-	p.rest = p.rest[len(word):]
-	return true
-}
-
-func (p *conditionParser) either(depth int) (condition, error) {
-	a, err := p.both(depth)
-	for err == nil && p.accept("||") {
-		var b condition
-		left := a
-		b, err = p.both(depth)
-		a = func(v any) bool { return left(v) || b(v) }
-	}
-	return a, err
-}
-
-func (p *conditionParser) both(depth int) (condition, error) {
-	a, err := p.one(depth)
-	for err == nil && p.accept("&&") {
-		var b condition
-		left := a
-		b, err = p.one(depth)
-		a = func(v any) bool { return left(v) && b(v) }
-	}
-	return a, err
-}
-
-func (p *conditionParser) one(depth int) (condition, error) {
-	if p.accept("(") {
-		if depth == maxDepth {
-			return nil, errors.New("parentheses are nested too deep")
-		}
-		c, err := p.either(depth + 1)
-		if err == nil && !p.accept(")") {
-			err = errors.New("a parenthesis has no end")
-		}
-		return c, err
-	}
-	path, err := p.selector()
+// compareValue reads a selector and what is said of its value.
+func compareValue(p *expression[any]) (test[any], error) {
+	path, err := readSelector(p)
 	if err != nil {
 		return nil, err
 	}
+	exists := func(v any) bool { return path.any(v, func(any) bool { return true }) }
+	is := func(want any) test[any] {
+		return func(v any) bool { return path.any(v, func(got any) bool { return got == want }) }
+	}
 	switch {
-	case p.accept("NOT EXISTS"):
-		return func(v any) bool { _, ok := path.find(v); return !ok }, nil
+	case p.accept("NOT", "EXISTS"):
+		return func(v any) bool { return !exists(v) }, nil
 	case p.accept("EXISTS"):
-		return func(v any) bool { _, ok := path.find(v); return ok }, nil
-	case p.accept("IS NULL"):
-		return path.is(nil), nil
-	case p.accept("IS TRUE"):
-		return path.is(true), nil
-	case p.accept("IS FALSE"):
-		return path.is(false), nil
+		return exists, nil
+	case p.accept("IS", "NULL"):
+		return is(nil), nil
+	case p.accept("IS", "TRUE"):
+		return is(true), nil
+	case p.accept("IS", "FALSE"):
+		return is(false), nil
 	}
-	for _, op := range []string{"!=", ">=", "<=", "=", ">", "<"} {
-		if p.accept(op) {
-			return p.compare(path, op)
-		}
+	c, err := p.comparison()
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("an operator is missing before %q", clip(p.rest, 20))
+	return func(v any) bool { return path.any(v, c.value) }, nil
 }
 
-// selector is the way to a value: names of members and indexes of elements.
+// value tells whether a value of a message stands so to the right side.
+func (c comparison) value(got any) bool {
+	if c.numeric {
+		n, ok := got.(float64)
+		if !ok {
+			return c.op == "!="
+		}
+		return c.holds(n)
+	}
+	var text string
+	switch g := got.(type) {
+	case string:
+		text = g
+	case float64:
+		text = strconv.FormatFloat(g, 'f', -1, 64)
+	case bool:
+		text = strconv.FormatBool(g)
+	default:
+		return c.anything == (c.op == "=")
+	}
+	return c.text(text) == (c.op == "=")
+}
+
+// selector is the way to a value: names of members, indexes of elements, and
+// each of them.
 type selector []any
 
-func (p *conditionParser) selector() (selector, error) {
+type each struct{}
+
+func readSelector(p *expression[any]) (selector, error) {
 	if !p.accept("$") {
 		return nil, fmt.Errorf("a selector such as $.name is missing before %q", clip(p.rest, 20))
 	}
 	var path selector
+	wild := false
 	for {
+		if strings.HasPrefix(p.rest, ".[") { // $.['a.b'] is $['a.b']
+			p.rest = p.rest[1:]
+		}
 		switch {
 		case strings.HasPrefix(p.rest, "."):
 			end := 1
 			for end < len(p.rest) && nameByte(p.rest[end]) {
 				end++
 			}
-			if end == 1 {
+			if end == 1 && strings.HasPrefix(p.rest, ".*") {
+				end = 2
+			}
+			step := p.rest[1:end]
+			switch p.rest = p.rest[end:]; step {
+			case "":
 				return nil, errors.New("a selector has an empty name")
+			case "*":
+				path = append(path, each{})
+			default:
+				path = append(path, step)
+				continue
 			}
-			path, p.rest = append(path, p.rest[1:end]), p.rest[end:]
 		case strings.HasPrefix(p.rest, "["):
-			inner, rest, ok := strings.Cut(p.rest[1:], "]")
-			if !ok {
-				return nil, errors.New("an index has no end")
+			step, rest, err := readIndex(p.rest)
+			if err != nil {
+				return nil, err
 			}
-			if i, err := strconv.Atoi(inner); err == nil && i >= 0 {
-				path = append(path, i)
-			} else if name, left, err := quotedName(inner); err == nil && left == "" {
-				path = append(path, name)
-			} else {
-				return nil, fmt.Errorf("%q is no index", clip(inner, 20))
+			path, p.rest = append(path, step), rest
+			if step != (each{}) {
+				continue
 			}
-			p.rest = rest
 		default:
 			return path, nil
+		}
+		if wild {
+			return nil, errors.New("a selector has more than one wildcard")
+		}
+		wild = true
+		if p.wildcards++; p.wildcards > maxWildcards {
+			return nil, fmt.Errorf("more than %d selectors have a wildcard", maxWildcards)
 		}
 	}
 }
 
-func quotedName(s string) (string, string, error) {
-	if len(s) < 2 || s[0] != '"' {
-		return "", "", errors.New("not quoted")
+// readIndex reads what stands in brackets: a number, a quoted name, or *.
+func readIndex(text string) (step any, rest string, err error) {
+	switch inner := text[1:]; {
+	case strings.HasPrefix(inner, `"`):
+		var name string
+		if name, rest, err = quoted(inner); err != nil {
+			return nil, "", err
+		}
+		step = name
+	case strings.HasPrefix(inner, "'"):
+		name, after, ok := strings.Cut(inner[1:], "'")
+		if !ok {
+			return nil, "", errors.New("a quote has no end")
+		}
+		step, rest = name, after
+	default:
+		end := max(strings.IndexByte(inner, ']'), 0)
+		word := strings.TrimSpace(inner[:end])
+		rest = inner[end:]
+		i, err := strconv.Atoi(word)
+		switch {
+		case word == "*":
+			step = each{}
+		case err == nil && i >= 0:
+			step = i
+		default:
+			return nil, "", fmt.Errorf("%q is no index", clip(inner, 20))
+		}
 	}
-	return quoted(s)
+	rest, ok := strings.CutPrefix(strings.TrimLeft(rest, " "), "]")
+	if !ok {
+		return nil, "", errors.New("an index has no end")
+	}
+	return step, rest, nil
 }
 
 func nameByte(c byte) bool {
 	return c >= 0x80 || c == '_' || c == '-' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
-func (s selector) find(v any) (any, bool) {
-	for _, step := range s {
+// any tells whether fn holds for one of the values that the selector leads to.
+func (s selector) any(v any, fn func(any) bool) bool {
+	for i, step := range s {
 		switch step := step.(type) {
 		case string:
 			m, _ := v.(map[string]any)
 			next, ok := m[step]
 			if !ok {
-				return nil, false
+				return false
 			}
 			v = next
 		case int:
 			l, _ := v.([]any)
 			if step >= len(l) {
-				return nil, false
+				return false
 			}
 			v = l[step]
-		}
-	}
-	return v, true
-}
-
-func (s selector) is(want any) condition {
-	return func(v any) bool {
-		got, ok := s.find(v)
-		return ok && got == want
-	}
-}
-
-func holds(a float64, op string, b float64) bool {
-	switch op {
-	case "=":
-		return a == b
-	case "!=":
-		return a != b
-	case ">":
-		return a > b
-	case "<":
-		return a < b
-	case ">=":
-		return a >= b
-	}
-	return a <= b
-}
-
-// compare reads the right side of op. Text in quotes, or bare, is compared as
-// text, in which * stands for anything; a bare number with numbers.
-func (p *conditionParser) compare(path selector, op string) (condition, error) {
-	p.space()
-	var word string
-	bare := true
-	if strings.HasPrefix(p.rest, `"`) {
-		var err error
-		if word, p.rest, err = quoted(p.rest); err != nil {
-			return nil, err
-		}
-		bare = false
-	} else {
-		end := strings.IndexAny(p.rest, " \t\r\n&|()")
-		if end < 0 {
-			end = len(p.rest)
-		}
-		if word, p.rest = p.rest[:end], p.rest[end:]; word == "" {
-			return nil, errors.New("a value is missing")
-		}
-	}
-	if n, err := strconv.ParseFloat(word, 64); bare && err == nil {
-		return func(v any) bool {
-			got, ok := path.find(v)
-			f, isNumber := got.(float64)
-			if !ok || !isNumber {
-				return ok && op == "!="
+		case each:
+			rest := s[i+1:]
+			switch v := v.(type) {
+			case map[string]any:
+				for _, e := range v {
+					if rest.any(e, fn) {
+						return true
+					}
+				}
+			case []any:
+				for _, e := range v {
+					if rest.any(e, fn) {
+						return true
+					}
+				}
 			}
-			return holds(f, op, n)
-		}, nil
-	}
-	if op != "=" && op != "!=" {
-		return nil, fmt.Errorf("%s compares numbers only, not %q", op, clip(word, 20))
-	}
-	equal := func(text string) bool { return text == word }
-	if strings.Contains(word, "*") {
-		equal = regexp.MustCompile("(?s)^" + strings.ReplaceAll(regexp.QuoteMeta(word), `\*`, ".*") + "$").MatchString
-	}
-	return func(v any) bool {
-		got, ok := path.find(v)
-		if !ok {
 			return false
 		}
-		var text string
-		switch g := got.(type) {
-		case string:
-			text = g
-		case float64:
-			text = strconv.FormatFloat(g, 'f', -1, 64)
-		case bool:
-			text = strconv.FormatBool(g)
-		default:
-			return op == "!="
-		}
-		return equal(text) == (op == "=")
-	}, nil
+	}
+	return fn(v)
 }

@@ -196,67 +196,6 @@ func TestFilterLogEvents(t *testing.T) {
 	refused(t, b, filter, wlogs.FilterLogEventsInput{LogGroupName: "g", StartTime: ms(2), EndTime: ms(1)}, "InvalidParameterException", "startTime")
 }
 
-func TestPatterns(t *testing.T) {
-	for _, tt := range []struct {
-		name, pattern string
-		yes, no       []string
-	}{
-		{"an empty pattern matches all", " ", []string{"", "x"}, nil},
-		{"terms must all be there", "ERROR timeout", []string{"timeout: ERROR"}, []string{"ERROR", "error timeout"}},
-		{"a phrase keeps its spaces", `"disk full"`, []string{"the disk full!"}, []string{"disk  full", "full disk"}},
-		{"a phrase may hold a quote", `"a \"b\""`, []string{`a "b"`}, []string{"a b"}},
-		{"one of several", "?WARN ?ERROR", []string{"WARN 1", "ERROR 2"}, []string{"INFO"}},
-		{"an exclusion", "ERROR -expected", []string{"ERROR"}, []string{"ERROR expected", "x"}},
-		{"an excluded phrase", `-"not this"`, []string{"that"}, []string{"not this"}},
-		{"a regular expression", "%loss=[0-9]+%", []string{"loss=12"}, []string{"loss=x"}},
-		{"a text member", `{ $.level = "error" }`, []string{`{"level":"error"}`, ` {"level":"error","x":1}`}, []string{`{"level":"errors"}`, `{}`, "level error", `"error"`}},
-		{"an unquoted text", `{ $.level = error }`, []string{`{"level":"error"}`}, []string{`{"level":"x"}`}},
-		{"a wildcard", `{ $.host = "algo-*" }`, []string{`{"host":"algo-12"}`}, []string{`{"host":"xalgo-1"}`}},
-		{"numbers", `{ $.code >= 500 }`, []string{`{"code":500}`, `{"code":5e2}`}, []string{`{"code":499}`, `{"code":"500"}`}},
-		{"not equal", `{ $.a != "x" }`, []string{`{"a":"y"}`, `{"a":[]}`}, []string{`{"a":"x"}`, `{}`}},
-		{"a deep member and an index", `{ $.a.b[1] = 7 }`, []string{`{"a":{"b":[1,7]}}`}, []string{`{"a":{"b":[7]}}`, `{"a":[1,7]}`}},
-		{"a quoted member", `{ $.a["b c"] = 1 }`, []string{`{"a":{"b c":1}}`}, []string{`{"a":1}`}},
-		{"and binds closer than or", `{ $.a = 1 || $.b = 1 && $.c = 1 }`, []string{`{"a":1}`, `{"b":1,"c":1}`}, []string{`{"b":1}`, `{"c":1}`}},
-		{"parentheses", `{ ($.a = 1 || $.b = 1) && $.c = 1 }`, []string{`{"a":1,"c":1}`}, []string{`{"a":1}`}},
-		{"null, true, exists", `{ $.a IS NULL && $.b IS TRUE && $.c NOT EXISTS && $.d EXISTS && $.e IS FALSE }`,
-			[]string{`{"a":null,"b":true,"d":0,"e":false}`}, []string{`{"a":1,"b":true,"d":0,"e":false}`, `{"a":null,"b":true,"c":1,"d":0,"e":false}`}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			m, err := parsePattern(tt.pattern)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, y := range tt.yes {
-				if !m(y) {
-					t.Errorf("%q does not match", y)
-				}
-			}
-			for _, n := range tt.no {
-				if m(n) {
-					t.Errorf("%q matches", n)
-				}
-			}
-		})
-	}
-	for _, bad := range []string{`"open`, "%open", "%(%", "?", "- x", `a"b"`, "[a, b]", "{", "{}", "{ $.a }", "{ $. = 1 }", "{ $.a = }", "{ $.a > x }",
-		"{ ($.a = 1 }", "{ $.a = 1 ) }", "{ $.a[x] = 1 }", "{ $.a[1 = 1 }", "{ a = 1 }", "{" + strings.Repeat("(", 60) + "$.a=1" + strings.Repeat(")", 60) + "}"} {
-		if _, err := parsePattern(bad); err == nil {
-			t.Errorf("%q is taken", bad)
-		}
-	}
-}
-
-func FuzzPattern(f *testing.F) {
-	f.Add(`?a -"b c" %d+% e`, `{"a":1}`)
-	f.Add(`{ ($.a[0].b = "x*" || $.c >= 1e3) && $.d NOT EXISTS }`, `{"a":[{"b":"xy"}]}`)
-	f.Fuzz(func(t *testing.T, pattern, message string) {
-		if m, err := parsePattern(pattern); err == nil {
-			m(message)
-			m(`{"a":[{"b":"xy"}],"c":null}`)
-		}
-	})
-}
-
 func FuzzChunk(f *testing.F) {
 	c, err := newCodec()
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"container/heap"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -34,7 +35,7 @@ func (s *Service) filterLogEvents(ctx context.Context, in *wlogs.FilterLogEvents
 	}
 	match, err := parsePattern(in.FilterPattern)
 	if err != nil {
-		return nil, invalid("Invalid filter pattern: %s", clip(err.Error(), 200))
+		return nil, badPattern(err)
 	}
 	f := scan{match: match, end: math.MaxInt64 - 1, limit: limitOf(in.Limit, maxEvents)}
 	if in.StartTime != nil {
@@ -78,6 +79,14 @@ func (s *Service) filterLogEvents(ctx context.Context, in *wlogs.FilterLogEvents
 		out.NextToken = digits(f.last.ts, f.last.stream, f.last.id+1)
 	}
 	return out, nil
+}
+
+// badPattern is the fault of a pattern that cannot be read.
+func badPattern(err error) error {
+	if _, ok := errors.AsType[badTerm](err); ok {
+		return invalid("%s", err)
+	}
+	return invalid("Invalid filter pattern: %s", clip(err.Error(), 200))
 }
 
 // mark is an event's place among those of a group.
