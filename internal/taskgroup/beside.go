@@ -5,6 +5,11 @@ package taskgroup
 import (
 	"context"
 	"sync"
+
+	"github.com/sagebrush-ml/sagebrush/internal/instance"
+	"github.com/sagebrush-ml/sagebrush/internal/runtime"
+	"github.com/sagebrush-ml/sagebrush/internal/telemetry"
+	"github.com/sagebrush-ml/sagebrush/internal/telemetry/hostmetrics"
 )
 
 // Beside runs what goes on beside a job: at most one goroutine for each job and
@@ -97,3 +102,28 @@ func (b *Beside) Forget(job string) {
 
 // Wait returns when all work has ended: after the contexts given to Go have.
 func (b *Beside) Wait() { b.group.Wait() }
+
+// Measure sees to it that what the hosts of a job take of the machine is
+// published while they run: CPUUtilization and its like, with the dimension
+// Host. at names account, Region and namespace, job is its name.
+func (b *Beside) Measure(ctx context.Context, id, job string, at telemetry.Stream, r runtime.Runtime, metrics telemetry.Metrics, tasks []runtime.Task) {
+	if _, ok := r.(runtime.Meter); !ok || metrics == nil {
+		return
+	}
+	for _, t := range tasks {
+		b.Go(ctx, id, "usage of "+string(t.ID), func(ctx context.Context) {
+			// What cannot be measured or kept is no reason to disturb the job.
+			_ = hostmetrics.Watch(ctx, hostmetrics.Host{Runtime: r, Task: t, Metrics: metrics, Account: at.Account, Region: at.Region,
+				Namespace: at.Group, Name: job + "/" + t.Host})
+		}, nil)
+	}
+}
+
+// Limit gives a task the limits of an instance type. A type without known
+// measures runs without.
+func Limit(t runtime.Task, name string) runtime.Task {
+	if typ, ok := instance.Lookup(name); ok {
+		t.MilliCPU, t.MemoryBytes, t.GPUs = typ.MilliCPU(), typ.MemoryBytes(), typ.GPUs
+	}
+	return t
+}

@@ -37,6 +37,12 @@ func (s *Service) accompany(ctx context.Context, j Job, look seen) bool {
 		shipment.Ship(ctx, &taskgroup.Reading{})
 	}, func() { s.loop.Wake(j.Key) })
 	if look.Phase == runtime.Running {
+		var tasks []runtime.Task
+		for _, host := range hosts(j) {
+			t := runtime.Task{ID: taskID(id, host), Host: host, DiskBytes: value(cluster(j).VolumeSizeInGB) << 30}
+			tasks = append(tasks, taskgroup.Limit(t, cluster(j).InstanceType))
+		}
+		s.along.Measure(ctx, id, j.Key.Name, streamOf(j, ""), s.Runtime, s.Metrics, tasks)
 		if mirrors := s.mirrors(j); len(mirrors) > 0 {
 			s.along.Go(ctx, id, mirrorWork, func(ctx context.Context) { s.mirror(ctx, j, mirrors) }, nil)
 		}

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sagebrush-ml/sagebrush/internal/instance"
 	"github.com/sagebrush-ml/sagebrush/internal/reconcile"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
@@ -256,11 +255,7 @@ func (s *Service) start(ctx context.Context, j Job) error {
 		if isTrue(j.Doc.EnableNetworkIsolation) {
 			t.Network = runtime.None
 		}
-		// A type without known measures runs without limits.
-		if typ, ok := instance.Lookup(m.Type); ok {
-			t.MilliCPU, t.MemoryBytes, t.GPUs = typ.MilliCPU(), typ.MemoryBytes(), typ.GPUs
-		}
-		if err := s.Runtime.Start(ctx, t); err != nil {
+		if err := s.Runtime.Start(ctx, taskgroup.Limit(t, m.Type)); err != nil {
 			return fmt.Errorf("start task: %w", err)
 		}
 	}

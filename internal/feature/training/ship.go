@@ -36,6 +36,13 @@ func mirrorOf(j Job) string { return fmt.Sprint("checkpoints ", j.Private.Attemp
 func (s *Service) accompany(ctx context.Context, j Job, look seen) bool {
 	id := identity(j)
 	s.along.Go(ctx, id, shipOf(j), func(ctx context.Context) { s.ship(ctx, j) }, func() { s.loop.Wake(j.Key) })
+	if look.Phase == runtime.Running {
+		var tasks []runtime.Task
+		for _, m := range machines(j) {
+			tasks = append(tasks, taskgroup.Limit(runtime.Task{ID: taskID(id, j.Private.Attempt, m.Host), Host: m.Host, DiskBytes: volume(j) << 30}, m.Type))
+		}
+		s.along.Measure(ctx, id, j.Key.Name, s.streamOf(j, ""), s.Runtime, s.Metrics, tasks)
+	}
 	if look.Phase == runtime.Running && j.Doc.CheckpointConfig != nil {
 		s.along.Go(ctx, id, mirrorOf(j), func(ctx context.Context) { s.mirror(ctx, j) }, nil)
 	}
