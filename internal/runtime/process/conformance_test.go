@@ -12,7 +12,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	how, why := chooseIsolation(self())
+	how, _, why := chooseIsolation(self(), t.TempDir())
 	runtimetest.Run(t, func(t *testing.T) runtime.Runtime { return fresh(t) },
 		runtimetest.Traits{Runs: true, Isolates: how != direct, Why: why})
 }

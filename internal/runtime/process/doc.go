@@ -28,6 +28,10 @@
 //	<Dir>/<id>/stop.json   a wish to stop
 //	<Dir>/<id>/log         lines "<unix ms>\t<text>\n"
 //	<Dir>/<id>/exit.json   code, reason, times; written once, after the log is complete
+//	<Dir>/<id>/disk.json   what it has written, as last measured
+//	<Dir>/<id>/own         what it writes that goes with it: /tmp, layers over images; gone when it has ended
+//	<Dir>/_net/<id>        of a task in a network that it shares with its group
+//	<Dir>/_gone-*          being deleted
 //
 // Start takes the lock and hands the locked file to the parent it starts, so
 // there is no moment at which a second Start, by this server or another, could
@@ -40,16 +44,36 @@
 //
 // # What a task sees
 //
-// The host's files, read-only, so that its programs and Pythons run where they
-// are; but a private /tmp on disk, private /run, /dev and /dev/shm, its mounts,
-// and nothing of the paths in Options.Hide, of Options.Dir, and of the usual
-// credential folders of the user who runs the server. Capabilities that reach
-// beyond the task are dropped. The network is the host's. Its environment is
-// Task.Env and, where that does not set them, PATH (the server's), HOME=/tmp,
-// LANG, HOSTNAME, and SAGEBRUSH_CPUS, the whole processors that its share of
-// them comes to.
+// Without Task.Root the host's files, read-only, so that its programs and
+// Pythons run where they are; but a private /tmp on disk, private /run, /dev
+// and /dev/shm, its mounts, and nothing of the paths in Options.Hide, of
+// Options.Dir, and of the usual credential folders of the user who runs the
+// server. Its environment is Task.Env and, where that does not set them, PATH
+// (the server's), HOME=/tmp, LANG, HOSTNAME, and SAGEBRUSH_CPUS, the whole
+// processors that its share of them comes to.
 //
-// An ordinary user gets the same by a user namespace, in which they are root.
+// With Task.Root the image there, under an overlay whose upper layer is the
+// task's, and nothing of the host: /proc, /dev and a read-only /sys are made
+// for it, /etc/hosts, hostname and resolv.conf are ours. Its environment is
+// Task.Env and PATH (that of container engines), HOME (of its user's entry in
+// the image's passwd) and HOSTNAME. Where overlays are refused the image is
+// copied first, sharing blocks where the file system can. Scratch mounts are
+// made in the same way.
+//
+// Capabilities that reach beyond the task are dropped, and a filter refuses it
+// some calls that containers have no use for (see filter_linux.go).
+//
+// # Networks
+//
+// The network is the host's, unless the task wants None or serves on a port of
+// its own: then it has a network namespace with a loopback and nothing else,
+// and its parent passes on what may pass (network.go). The hosts of a group
+// with None share one; as nothing but their processes holds it, it ends with
+// the last of them.
+//
+// An ordinary user gets all this by a user namespace, in which they are root
+// and nobody else is there, and where a network cannot be shared by tasks.
 // Where namespaces are not possible the command runs directly, and
-// SAGEBRUSH_ML_ROOT names the host folder that stands for /opt/ml.
+// SAGEBRUSH_ML_ROOT names the host folder that stands for /opt/ml; images, None
+// and groups of several hosts are refused.
 package process

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -20,7 +21,6 @@ import (
 const (
 	ReasonLost       = "lost"                          // the machine was restarted while the task ran
 	ReasonParentDied = "task parent died"              // someone killed the process that watched the task
-	ReasonOOM        = "OOMKilled"                     // it exceeded Task.MemoryBytes
 	ReasonUnstarted  = "stopped before it was started" // Stop came first
 )
 
@@ -31,6 +31,7 @@ const (
 	codeNotFound = 127 // there is no such command
 	codeTermed   = 128 + 15
 	codeKilled   = 128 + 9
+	codeFileSize = 128 + 25 // SIGXFSZ: a file was to become larger than it may be
 )
 
 // spec is task.json: what the parent needs to know.
@@ -38,6 +39,10 @@ type spec struct {
 	Task      runtime.Task
 	Self      []string  // argv prefix of our own binary
 	Isolation isolation // decided by the server, so that it is the same for all tasks
+	Overlay   bool      // overlay file systems are possible
+	NetNS     bool      // network namespaces are possible
+	GPUs      []int     // numbers of the accelerators that it may see
+	GPUNames  []string  // and what CUDA_VISIBLE_DEVICES calls them
 	Hide      []string  // absolute, symbolic links resolved
 	Path      string    // default PATH
 	Live      string    // the task's file in _live
@@ -47,9 +52,11 @@ type spec struct {
 // begun is begun.json.
 type begun struct {
 	PID     int      // of the parent
+	Init    int      // process ID of init
 	Boot    string   // identity of the machine's run; "" when unknown
 	Cgroups []string // to remove
 	SockDir string
+	GPUs    []int // numbers of the accelerators that it sees
 }
 
 // ran is running.json.
@@ -191,19 +198,49 @@ func (d taskDir) buryLocked(live string) error {
 			e.Ended = info.ModTime()
 		}
 	}
-	d.sweep(b.SockDir)
-	if err := d.write("exit.json", e, true); err != nil {
+	err := d.write("exit.json", e, true)
+	d.sweep(b.SockDir, nil)
+	if err != nil { // there is room now, if that was the matter
+		err = d.write("exit.json", e, true)
+	}
+	if err != nil {
 		return err
 	}
 	os.Remove(live)
 	return nil
 }
 
-// sweep removes what an ended task needs no more.
-func (d taskDir) sweep(sockDir string) {
+// netDir is the folder, beside the tasks', of those whose network is a group's.
+const netDir = "_net"
+
+// goneDirs and probeDirs begin the names of folders that are being deleted, and
+// of those in which New tries things out.
+const (
+	goneDirs  = "_gone-"
+	probeDirs = "_probe-"
+)
+
+// sweep removes what an ended task needs no more. When that takes long the
+// lock, if it is given, is given up before the end: what is deleted is out of
+// the way by then, and New deletes what a kill has left of it.
+func (d taskDir) sweep(sockDir string, lock io.Closer) {
 	if sockDir != "" {
 		os.RemoveAll(sockDir)
 	}
-	os.RemoveAll(d.path("tmp"))
 	os.Remove(d.path("root"))
+	parent, name := filepath.Split(string(d))
+	os.Remove(filepath.Join(parent, netDir, name))
+	aside, err := os.MkdirTemp(parent, goneDirs)
+	if err != nil { // the disk is full, to the last inode
+		_ = removeTree(d.path(ownName)) // Remove tries again
+		return
+	}
+	if os.Rename(d.path(ownName), filepath.Join(aside, ownName)) != nil {
+		os.Remove(aside) // it has nothing of its own
+		return
+	}
+	if lock != nil {
+		defer time.AfterFunc(200*time.Millisecond, func() { lock.Close() }).Stop()
+	}
+	_ = removeTree(aside) // New tries again
 }

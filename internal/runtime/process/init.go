@@ -34,6 +34,11 @@ func runInit() int {
 		return code
 	}
 	unix.Umask(0o022)
+	if pl.OwnNet {
+		if err := furnishNetwork(pl.Listen); err != nil {
+			return refuse(codeSetup, "network: "+err.Error())
+		}
+	}
 	if pl.Root != "" {
 		if err := enterRoot(pl); err != nil {
 			return refuse(codeSetup, err.Error())
@@ -47,8 +52,17 @@ func runInit() int {
 	if pl.WorkDir == "" {
 		pl.WorkDir = "/"
 	}
+	if pl.Image != "" { // as container engines do
+		_ = os.MkdirAll(pl.WorkDir, 0o755)
+	}
 	if err := os.Chdir(pl.WorkDir); err != nil {
 		return refuse(codeSetup, fmt.Sprintf("work folder %s: %s", pl.WorkDir, plain(err)))
+	}
+	if err := errors.Join(fenceProcesses(pl.Processes), fenceFiles(pl.FileBytes)); err != nil {
+		return refuse(codeSetup, "resource limits: "+err.Error())
+	}
+	if pl.UID != 0 { // /dev/stdout is opened by name
+		_ = unix.Fchown(1, pl.UID, pl.GID)
 	}
 	if err := dropPrivileges(pl.Root != ""); err != nil {
 		return refuse(codeSetup, err.Error())
@@ -62,7 +76,13 @@ func runInit() int {
 		if errors.Is(err, fs.ErrNotExist) {
 			code = codeNotFound
 		}
-		return refuse(code, fmt.Sprintf("exec %s: %s", pl.Command[0], plain(err)))
+		why := plain(err)
+		if code == codeNotFound && strings.Contains(pl.Command[0], "/") {
+			if _, err := os.Stat(pl.Command[0]); err == nil {
+				why = "the interpreter or dynamic loader that it names is not there"
+			}
+		}
+		return refuse(code, fmt.Sprintf("exec %s: %s", pl.Command[0], why))
 	}
 	_ = c.enc.Encode(report{Running: true})
 	child := &child{pid: pid}
@@ -98,7 +118,7 @@ func spawn(pl plan) (int, error) {
 		return 0, err
 	}
 	return syscall.ForkExec(path, pl.Command, &syscall.ProcAttr{
-		Dir: pl.WorkDir, Env: pl.Env, Files: []uintptr{0, 1, 2}, Sys: commandAttr(pl.Root != ""),
+		Dir: pl.WorkDir, Env: pl.Env, Files: []uintptr{0, 1, 2}, Sys: commandAttr(pl),
 	})
 }
 

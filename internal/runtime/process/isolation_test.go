@@ -10,11 +10,9 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -257,68 +255,11 @@ func TestServing(t *testing.T) {
 	}
 }
 
-func TestOrdinaryUser(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("the other tests run as an ordinary user already")
-	}
-	base, err := os.MkdirTemp("/tmp", "sagebrush-user-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(base) })
-	const nobody = 65534
-	exe, dir, ml := filepath.Join(base, "exe"), filepath.Join(base, "home"), filepath.Join(base, "ml")
-	data, err := os.ReadFile(self()[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(exe, data, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(base, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for _, d := range []string{dir, ml} {
-		if err := os.Mkdir(d, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chown(d, nobody, nobody); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cmd := exec.Command(exe, "user", dir, ml)
-	cmd.Env, cmd.Dir = []string{"PATH=/usr/bin:/bin"}, "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	if why, ok := strings.CutPrefix(string(out), "SKIP "); ok {
-		t.Skip("no user namespaces: " + why)
-	}
-	var got []string
-	for line := range strings.Lines(string(out)) {
-		if _, text, ok := strings.Cut(line, "\t"); ok {
-			line = text
-		}
-		got = append(got, strings.TrimSpace(line))
-	}
-	if want := "0 algo-1 own refused ended 0  <nil>"; strings.Join(got, " ") != want {
-		t.Errorf("got %q, want %q", strings.Join(got, " "), want)
-	}
-	info, err := os.Stat(filepath.Join(ml, "out"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if st := info.Sys().(*syscall.Stat_t); st.Uid != nobody {
-		t.Errorf("the file belongs to %d", st.Uid)
-	}
-}
-
 func TestProbe(t *testing.T) {
 	c := Probe(self())
 	for name, got := range map[string]Cap{"isolation": c.Isolation, "user": c.UserNamespace, "mount": c.MountNamespace,
-		"pid": c.PIDNamespace, "cpu": c.CPULimit, "memory": c.MemoryLimit, "rlimits": c.Rlimits} {
+		"pid": c.PIDNamespace, "cpu": c.CPULimit, "memory": c.MemoryLimit, "rlimits": c.Rlimits,
+		"overlay": c.Overlay, "network": c.Network, "processes": c.ProcessLimit} {
 		t.Logf("%s: %v, %s", name, got.OK, got.Reason)
 		if got.Reason == "" {
 			t.Errorf("%s gives no reason", name)

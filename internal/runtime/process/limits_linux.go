@@ -19,10 +19,12 @@ import (
 
 // limits are the control groups of one task. Those of a task below the groups
 // that the server itself is in, so that what binds the server binds its tasks.
+// There are groups for what is only counted, too: see Usage.
 type limits struct {
 	dirs        []string // of our own making, to be removed
 	cpu, memory bool     // which limit is in force
-	oomFile     string   // has a line "oom_kill <count>"
+	processes   bool
+	oomFile     string // has a line "oom_kill <count>"
 }
 
 // cpuPeriod is the time over which a share of processors is measured, in
@@ -30,19 +32,18 @@ type limits struct {
 const cpuPeriod = 100_000
 
 // newLimits makes the groups for a share of processors and an amount of
-// memory, 0 for no limit. What cannot be limited is not: see Probe.
-func newLimits(d taskDir, milliCPU, memory int64) *limits {
-	if milliCPU <= 0 && memory <= 0 {
-		return &limits{}
-	}
-	return limitsIn(findHierarchies(), d, milliCPU, memory)
+// memory, 0 for no limit, and a number of processes. What cannot be limited is
+// not: see Probe.
+func newLimits(d taskDir, milliCPU, memory, processes int64) *limits {
+	return limitsIn(findHierarchies(), d, milliCPU, memory, processes)
 }
 
-func limitsIn(h hierarchies, d taskDir, milliCPU, memory int64) *limits {
+func limitsIn(h hierarchies, d taskDir, milliCPU, memory, processes int64) *limits {
 	l := &limits{}
 	name := groupName(d)
 	quota := strconv.FormatInt(max(milliCPU*cpuPeriod/1000, 1000), 10) // 1 ms is the least that the kernel takes
 	bytes := strconv.FormatInt(memory, 10)
+	count := strconv.FormatInt(processes+ofInit, 10)
 	if h.unified != "" {
 		if dir, err := l.mkdir(h.unified, name); err == nil {
 			l.cpu = milliCPU > 0 && put(dir, "cpu.max", quota+" "+strconv.Itoa(cpuPeriod)) == nil
@@ -51,6 +52,7 @@ func limitsIn(h hierarchies, d taskDir, milliCPU, memory int64) *limits {
 				_ = put(dir, "memory.oom.group", "1")
 				l.oomFile = filepath.Join(dir, "memory.events")
 			}
+			l.processes = put(dir, "pids.max", count) == nil
 		}
 	}
 	if h.cpu != "" && milliCPU > 0 && !l.cpu {
@@ -59,13 +61,21 @@ func limitsIn(h hierarchies, d taskDir, milliCPU, memory int64) *limits {
 			l.cpu = put(dir, "cpu.cfs_quota_us", quota) == nil
 		}
 	}
-	if h.memory != "" && memory > 0 && !l.memory {
-		if dir, err := l.mkdir(h.memory, name); err == nil {
+	if h.memory != "" && !l.memory {
+		if dir, err := l.mkdir(h.memory, name); err == nil && memory > 0 {
 			if l.memory = put(dir, "memory.limit_in_bytes", bytes) == nil; l.memory {
 				_ = put(dir, "memory.memsw.limit_in_bytes", bytes) // absent where swap is not counted
 				l.oomFile = filepath.Join(dir, "memory.oom_control")
 			}
 		}
+	}
+	if h.pids != "" && !l.processes {
+		if dir, err := l.mkdir(h.pids, name); err == nil {
+			l.processes = put(dir, "pids.max", count) == nil
+		}
+	}
+	if h.cpuacct != "" {
+		_, _ = l.mkdir(h.cpuacct, name)
 	}
 	return l
 }
@@ -81,7 +91,7 @@ func groupName(d taskDir) string {
 func leftCgroups(d taskDir) []string {
 	var dirs []string
 	h := findHierarchies()
-	for _, under := range []string{h.unified, h.cpu, h.memory} {
+	for _, under := range []string{h.unified, h.cpu, h.memory, h.pids, h.cpuacct} {
 		if under != "" {
 			dirs = append(dirs, filepath.Join(under, groupName(d)))
 		}
@@ -93,6 +103,9 @@ func leftCgroups(d taskDir) []string {
 // so that its counters are not ours.
 func (l *limits) mkdir(under, name string) (string, error) {
 	dir := filepath.Join(under, name)
+	if slices.Contains(l.dirs, dir) { // one hierarchy may have several controllers
+		return dir, nil
+	}
 	err := os.Mkdir(dir, 0o755)
 	if errors.Is(err, os.ErrExist) {
 		removeCgroups([]string{dir}, true)
@@ -160,8 +173,8 @@ func removeCgroups(dirs []string, kill bool) {
 
 // hierarchies are the folders in which groups can be made, "" where not.
 type hierarchies struct {
-	unified     string // version 2, with both controllers
-	cpu, memory string // version 1
+	unified                    string // version 2, with controllers for processors and memory
+	cpu, memory, pids, cpuacct string // version 1
 }
 
 // findHierarchies looks where this process is and what it may do there.
@@ -192,11 +205,10 @@ func hierarchiesIn(mountinfo string, own map[string]string) hierarchies {
 			h.unified = delegated(at(own[""]), unescape(fields[4]))
 		case "cgroup":
 			options := strings.Split(kind[2], ",")
-			if slices.Contains(options, "cpu") {
-				h.cpu = writable(at(own["cpu"]))
-			}
-			if slices.Contains(options, "memory") {
-				h.memory = writable(at(own["memory"]))
+			for name, folder := range map[string]*string{"cpu": &h.cpu, "memory": &h.memory, "pids": &h.pids, "cpuacct": &h.cpuacct} {
+				if slices.Contains(options, name) {
+					*folder = writable(at(own[name]))
+				}
 			}
 		}
 	}
@@ -244,7 +256,7 @@ func writable(dir string) string {
 }
 
 // limitCaps tells which limits are possible.
-func limitCaps() (cpu, memory Cap) {
+func limitCaps() (cpu, memory, processes Cap) {
 	h := findHierarchies()
 	where := func(dir string) Cap {
 		if dir == "" {
@@ -255,5 +267,24 @@ func limitCaps() (cpu, memory Cap) {
 		}
 		return Cap{OK: true, Reason: "control groups below " + dir}
 	}
-	return where(h.cpu), where(h.memory)
+	cpu, memory, processes = where(h.cpu), where(h.memory), where(h.pids)
+	if !processes.OK && os.Geteuid() != 0 {
+		processes = Cap{OK: true, Reason: "RLIMIT_NPROC, which counts a user's processes in their user namespace (since Linux 5.14)"}
+	}
+	return cpu, memory, processes
+}
+
+// fenceProcesses and fenceFiles bind this process and what it starts.
+func fenceProcesses(n int64) error {
+	if n <= 0 {
+		return nil
+	}
+	return unix.Setrlimit(unix.RLIMIT_NPROC, &unix.Rlimit{Cur: uint64(n), Max: uint64(n)})
+}
+
+func fenceFiles(bytes int64) error {
+	if bytes <= 0 {
+		return nil
+	}
+	return unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: uint64(bytes), Max: uint64(bytes)})
 }

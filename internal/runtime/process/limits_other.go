@@ -8,9 +8,10 @@ package process
 type limits struct {
 	dirs        []string
 	cpu, memory bool
+	processes   bool
 }
 
-func newLimits(taskDir, int64, int64) *limits { return &limits{} }
+func newLimits(taskDir, int64, int64, int64) *limits { return &limits{} }
 
 func (*limits) apply(int) error { return nil }
 func (*limits) oomKilled() bool { return false }
@@ -20,7 +21,10 @@ func leftCgroups(taskDir) []string { return nil }
 
 func removeCgroups([]string, bool) {}
 
-func limitCaps() (cpu, memory Cap) {
+func limitCaps() (cpu, memory, processes Cap) {
 	none := Cap{Reason: "control groups exist on Linux only"}
-	return none, none
+	return none, none, none
 }
+
+func fenceProcesses(int64) error { return nil }
+func fenceFiles(int64) error     { return nil }

@@ -14,7 +14,7 @@ import (
 )
 
 func TestMemoryLimit(t *testing.T) {
-	if _, mem := limitCaps(); !mem.OK {
+	if _, mem, _ := limitCaps(); !mem.OK {
 		t.Skip("no memory limit: " + mem.Reason)
 	}
 	exe := self()[0]
@@ -25,8 +25,8 @@ func TestMemoryLimit(t *testing.T) {
 		code   int
 		reason string
 	}{
-		{"too much ends the task", runtime.Task{Command: []string{exe, "eat"}}, 96 << 20, 137, ReasonOOM},
-		{"of a worker too", shell("", exe+" eat; echo went on; sleep 1000"), 96 << 20, 137, ReasonOOM},
+		{"too much ends the task", runtime.Task{Command: []string{exe, "eat"}}, 96 << 20, 137, runtime.ReasonOOM},
+		{"of a worker too", shell("", exe+" eat; echo went on; sleep 1000"), 96 << 20, 137, runtime.ReasonOOM},
 		{"a kill is not mistaken for it", shell("", "kill -9 $$"), 96 << 20, 137, ""},
 		{"more than the machine has is no limit", shell("", "exit 4"), 1 << 50, 4, ""},
 	} {
@@ -42,7 +42,7 @@ func TestMemoryLimit(t *testing.T) {
 }
 
 func TestCPULimit(t *testing.T) {
-	if cpu, _ := limitCaps(); !cpu.OK {
+	if cpu, _, _ := limitCaps(); !cpu.OK {
 		t.Skip("no CPU limit: " + cpu.Reason)
 	}
 	r := fresh(t)
@@ -69,7 +69,7 @@ func TestCPULimit(t *testing.T) {
 }
 
 func TestRemoveFindsGroupsOfAParentThatWasKilledEarly(t *testing.T) {
-	if cpu, _ := limitCaps(); !cpu.OK {
+	if cpu, _, _ := limitCaps(); !cpu.OK {
 		t.Skip("no CPU limit: " + cpu.Reason)
 	}
 	r := fresh(t)
@@ -80,7 +80,7 @@ func TestRemoveFindsGroupsOfAParentThatWasKilledEarly(t *testing.T) {
 	if err := os.WriteFile(d.path("lock"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l := newLimits(d, 1000, 1<<30)
+	l := newLimits(d, 1000, 1<<30, 10)
 	if len(l.dirs) == 0 {
 		t.Fatal("no group was made")
 	}
@@ -121,15 +121,15 @@ func TestUnifiedHierarchy(t *testing.T) {
 	if h != (hierarchies{unified: slice}) {
 		t.Fatalf("got %+v, want the nearest group that may be divided, %s", h, slice)
 	}
-	l := limitsIn(h, taskDir("/home/tasks/train-1"), 2500, 8<<30)
-	if !l.cpu || !l.memory || len(l.dirs) != 1 || filepath.Dir(l.dirs[0]) != slice {
+	l := limitsIn(h, taskDir("/home/tasks/train-1"), 2500, 8<<30, 100)
+	if !l.cpu || !l.memory || !l.processes || len(l.dirs) != 1 || filepath.Dir(l.dirs[0]) != slice {
 		t.Fatalf("got %+v", l)
 	}
 	if err := l.apply(4711); err != nil {
 		t.Fatal(err)
 	}
 	for file, want := range map[string]string{"cpu.max": "250000 100000", "memory.max": "8589934592", "memory.swap.max": "0",
-		"memory.oom.group": "1", "cgroup.procs": "4711"} {
+		"memory.oom.group": "1", "pids.max": "116", "cgroup.procs": "4711"} {
 		if got, err := os.ReadFile(filepath.Join(l.dirs[0], file)); string(got) != want {
 			t.Errorf("%s is %q, %v; not %q", file, got, err, want)
 		}
@@ -163,4 +163,47 @@ func FuzzUnescape(f *testing.F) {
 			t.Errorf("%q became %q", s, got)
 		}
 	})
+}
+
+// Version 1, where one folder may be the place of several controllers.
+func TestHierarchiesOfVersionOne(t *testing.T) {
+	top := t.TempDir()
+	var mounts string
+	for _, m := range []struct{ dir, options string }{{"cpu,cpuacct", "rw,cpu,cpuacct"}, {"memory", "rw,memory"}, {"pids", "rw,pids"}} {
+		if err := os.MkdirAll(filepath.Join(top, m.dir, "own"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		mounts += "30 29 0:26 / " + filepath.Join(top, m.dir) + " rw - cgroup cgroup " + m.options + "\n"
+	}
+	h := hierarchiesIn(mounts, ownCgroups("4:cpu,cpuacct:/own\n3:memory:/own\n2:pids:/own\n"))
+	both := filepath.Join(top, "cpu,cpuacct", "own")
+	if h != (hierarchies{cpu: both, cpuacct: both, memory: filepath.Join(top, "memory", "own"), pids: filepath.Join(top, "pids", "own")}) {
+		t.Fatalf("got %+v", h)
+	}
+	for _, c := range []struct {
+		cpu, memory int64
+		files       map[string]string
+	}{
+		{0, 0, map[string]string{"pids.max": "26"}},
+		{500, 1 << 20, map[string]string{"pids.max": "26", "cpu.cfs_quota_us": "50000", "memory.limit_in_bytes": "1048576"}},
+	} {
+		l := limitsIn(h, taskDir("/home/tasks/train-1"), c.cpu, c.memory, 10)
+		if len(l.dirs) != 3 || l.cpu != (c.cpu > 0) || l.memory != (c.memory > 0) || !l.processes {
+			t.Errorf("got %+v", l)
+		}
+		var all string
+		for _, dir := range l.dirs {
+			for file, want := range c.files {
+				if got, err := os.ReadFile(filepath.Join(dir, file)); err == nil {
+					if all += file + " "; string(got) != want {
+						t.Errorf("%s is %q, not %q", file, got, want)
+					}
+				}
+			}
+			os.RemoveAll(dir)
+		}
+		if len(strings.Fields(all)) != len(c.files) {
+			t.Errorf("written were %q of %v", all, c.files)
+		}
+	}
 }

@@ -31,8 +31,6 @@ func TestMain(m *testing.M) {
 			os.Exit(RunTask(os.Args[2:]))
 		case "server":
 			serverMain(os.Args[2])
-		case "user":
-			userMain(os.Args[2])
 		case "http":
 			httpMain()
 		case "eat":
@@ -41,7 +39,12 @@ func TestMain(m *testing.M) {
 			printLines()
 		}
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if guestBuilt != "" {
+			os.RemoveAll(guestBuilt)
+		}
+		os.Exit(code)
+	}))
 }
 
 // serverMain starts one task and waits to be killed.
@@ -52,33 +55,6 @@ func serverMain(dir string) {
 	}
 	fmt.Println("started", err)
 	select {}
-}
-
-// userMain runs one task as whoever runs this, and tells of it.
-func userMain(dir string) {
-	r, err := New(Options{Dir: dir, Self: self()})
-	if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
-	}
-	ctx := context.Background()
-	if r.isolation == direct {
-		fmt.Println("SKIP", Probe(self()).Isolation.Reason)
-		os.Exit(0)
-	}
-	k := runtime.Task{ID: "user", Host: "algo-1", Mounts: []runtime.Mount{{Source: os.Args[3], Target: "/opt/ml"}},
-		Command: []string{"/bin/sh", "-c", "id -u; uname -n; ls /opt/ml; [ $$ -lt 50 ] && echo own; echo hi >/opt/ml/out; echo hi >/tmp/x; echo hi >/dev/null; touch /etc/x 2>/dev/null || echo refused"}}
-	if err := r.Start(ctx, k); err != nil {
-		fmt.Println(err)
-		os.Exit(1)
-	}
-	l, err := r.Logs(ctx, k.ID, 0)
-	if err == nil {
-		_, err = io.Copy(os.Stdout, l)
-	}
-	s, _ := r.Inspect(ctx, k.ID)
-	fmt.Println("ended", s.ExitCode, s.Reason, err)
-	os.Exit(0)
 }
 
 // httpMain serves on SAGEBRUSH_LISTEN.
@@ -92,7 +68,10 @@ func httpMain() {
 		fmt.Println(err)
 		os.Exit(4)
 	}
-	_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "pong") }))
+	_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		_, _ = io.Copy(io.Discard, q.Body)
+		_, _ = io.WriteString(w, "pong")
+	}))
 	os.Exit(0)
 }
 
@@ -154,7 +133,7 @@ func isolated(t *testing.T) *Runtime {
 	t.Helper()
 	r := fresh(t)
 	if r.isolation == direct {
-		_, why := chooseIsolation(self())
+		_, _, why := chooseIsolation(self(), t.TempDir())
 		t.Skip("no namespaces: " + why)
 	}
 	return r
@@ -230,4 +209,12 @@ func output(t *testing.T, r *Runtime, k runtime.Task) string {
 		t.Fatalf("it ended as %+v and printed %q", s, out)
 	}
 	return out
+}
+
+// client speaks HTTP over a task's socket.
+func client(addr string) *http.Client {
+	path, _ := strings.CutPrefix(addr, "unix://")
+	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}}}
 }

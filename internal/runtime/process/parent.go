@@ -17,7 +17,16 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 )
+
+// defaultProcesses is how many processes and threads a task may have that asks
+// for no number: more than any job needs, less than the machine has.
+const defaultProcesses = 4096
+
+// ofInit is how many processes and threads init may take itself.
+const ofInit = 16
 
 // RunTask is the body of the hidden subcommand "sagebrush task". It is called
 // by this package only, with a task's folder, or with "init" or "probe", and
@@ -48,6 +57,8 @@ type parent struct {
 	lock    *os.File
 	log     *os.File
 	limits  *limits
+	disk    *disk
+	gate    *gate // to the task's network, where it has one of its own
 	signals chan os.Signal
 
 	init    *exec.Cmd
@@ -59,6 +70,7 @@ type parent struct {
 	kill    <-chan time.Time
 	termed  bool
 	failed  report // set when the command could not run
+	reason  string // why we have ended it
 	started time.Time
 }
 
@@ -85,19 +97,21 @@ func runParent(dir taskDir) error {
 
 	e := p.run()
 	p.limits.remove()
-	if p.spec.SockDir != "" {
-		os.RemoveAll(p.spec.SockDir)
-	}
 	if p.log != nil {
 		if err := p.log.Sync(); err != nil {
 			fmt.Fprintln(os.Stderr, "sync log:", err)
 		}
 	}
-	if err := dir.write("exit.json", e, true); err != nil {
+	err = dir.write("exit.json", e, true)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) { // what filled the disk is not needed any more
+		dir.sweep(p.spec.SockDir, nil)
+		err = dir.write("exit.json", e, true)
+	}
+	if err != nil {
 		return err // whoever looks next settles it
 	}
 	os.Remove(p.spec.Live)
-	dir.sweep(p.spec.SockDir)
+	dir.sweep(p.spec.SockDir, lock)
 	return nil
 }
 
@@ -126,23 +140,36 @@ func (p *parent) run() exit {
 	if err != nil {
 		return fail("open log", err)
 	}
+	t := p.spec.Task
 	pl, err := p.plan()
+	if errors.Is(err, errStopped) {
+		return exit{Code: codeTermed, Reason: ReasonUnstarted, Ended: time.Now()}
+	}
 	if err != nil {
 		return fail("prepare", err)
 	}
-	p.limits = newLimits(p.dir, p.spec.Task.MilliCPU, p.spec.Task.MemoryBytes)
-	if !p.limits.cpu && p.spec.Task.MilliCPU > 0 {
+	processes := t.MaxProcesses
+	if processes <= 0 {
+		processes = defaultProcesses
+	}
+	p.limits = newLimits(p.dir, t.MilliCPU, t.MemoryBytes, processes)
+	if !p.limits.cpu && t.MilliCPU > 0 {
 		pl.Nice = 5
+	}
+	if !p.limits.processes && pl.UserNS {
+		pl.Processes = processes + ofInit
 	}
 	// Init comes up while begun.json goes to the disk: it runs nothing before
 	// it has the plan.
-	if err := p.startInit(); err != nil {
+	if err := p.startInit(pl); err != nil {
 		return fail("start init", err)
 	}
+	measured := make(chan *disk, 1)
+	go func() { measured <- p.newDisk() }()
 	// To move a process between control groups may take the kernel 10 ms.
 	moved := make(chan error, 1)
 	go func() { moved <- p.limits.apply(p.init.Process.Pid) }()
-	b := begun{PID: os.Getpid(), Boot: bootID(), Cgroups: p.limits.dirs, SockDir: p.spec.SockDir}
+	b := begun{PID: os.Getpid(), Init: p.init.Process.Pid, Boot: bootID(), Cgroups: p.limits.dirs, SockDir: p.spec.SockDir, GPUs: p.spec.GPUs}
 	err = p.dir.write("begun.json", b, true)
 	if err := <-moved; err != nil {
 		fmt.Fprintln(os.Stderr, "resource limits:", err)
@@ -155,20 +182,36 @@ func (p *parent) run() exit {
 		p.end(true)
 		return exit{Code: codeTermed, Reason: ReasonUnstarted, Ended: time.Now()}
 	}
+	p.disk = <-measured
 	if err := p.ctl.enc.Encode(pl); err != nil {
 		p.end(true)
 		return fail("reach init", err)
+	}
+	if err := p.openNetwork(pl); err != nil {
+		fmt.Fprintln(os.Stderr, "network:", err) // init says what it could not do, or has died
 	}
 	return p.watch()
 }
 
 // startInit starts init with its output piped into the log.
-func (p *parent) startInit() error {
+func (p *parent) startInit(pl plan) error {
 	mine, theirs, err := ctlPair()
 	if err != nil {
 		return err
 	}
 	defer theirs.Close()
+	files := []*os.File{theirs, p.lock} // while init lives the task is not over
+	if pl.OwnNet {
+		ours, sockets, err := pair(unix.SOCK_SEQPACKET)
+		if err != nil {
+			return err
+		}
+		defer sockets.Close()
+		if p.gate, err = newGate(ours); err != nil {
+			return err
+		}
+		files = append(files, sockets)
+	}
 	r, w, err := os.Pipe()
 	if err != nil {
 		return err
@@ -181,10 +224,19 @@ func (p *parent) startInit() error {
 		Args: append(self[:len(self):len(self)], "init"),
 		Dir:  "/", Env: os.Environ(),
 		Stdout: w, Stderr: w,
-		ExtraFiles:  []*os.File{theirs, p.lock}, // while init lives the task is not over
+		ExtraFiles:  files,
 		SysProcAttr: namespaceAttr(p.spec.Isolation),
 	}
-	if err := cmd.Start(); err != nil {
+	switch {
+	case pl.OwnNet && len(p.spec.Task.Hosts) > 1 && p.spec.Task.Group != "":
+		err = p.startShared(cmd)
+	case pl.OwnNet:
+		ownNetwork(cmd.SysProcAttr)
+		fallthrough
+	default:
+		err = cmd.Start()
+	}
+	if err != nil {
 		return err
 	}
 	p.init, p.ctl, p.out = cmd, newCtl(mine), r
@@ -212,6 +264,8 @@ func (p *parent) watch() exit {
 		defer tick.Stop()
 		oom = tick.C
 	}
+	full, stop := p.disk.watch()
+	defer stop()
 	p.obey() // a Stop that came after we last looked
 	reports := p.reports
 	for {
@@ -235,10 +289,15 @@ func (p *parent) watch() exit {
 				p.end(false) // what is left of the task cannot be whole
 				oom = nil
 			}
+		case <-full:
+			p.reason = runtime.ReasonDisk
+			p.end(false)
+			full = nil
 		case <-p.ended: //nolint:errcheck // only its end is waited for
 			for rep := range p.reports {
 				p.note(rep)
 			}
+			stop()
 			return p.result()
 		}
 	}
@@ -251,8 +310,12 @@ func (p *parent) note(rep report) {
 		return
 	}
 	p.started = time.Now()
-	addr := ""
-	if p.spec.SockDir != "" {
+	addr, t := "", p.spec.Task
+	switch {
+	case p.spec.SockDir == "":
+	case t.Port != 0 && p.gate == nil: // there is no network but the machine's
+		addr = fmt.Sprintf("tcp://127.0.0.1:%d", t.Port)
+	default:
 		addr = "unix://" + filepath.Join(p.spec.SockDir, socketName)
 	}
 	if err := p.dir.write("running.json", ran{Started: p.started, Addr: addr}, false); err != nil {
@@ -315,10 +378,16 @@ func (p *parent) result() exit {
 	}
 	status, _ := p.init.ProcessState.Sys().(syscall.WaitStatus)
 	e.Code = statusCode(status)
-	if p.limits.oomKilled() && e.Code != 0 {
-		e.Code, e.Reason = codeKilled, ReasonOOM
-	} else if e.Started.IsZero() {
+	switch {
+	case e.Code == 0: // whatever was the matter, it came through
+	case p.reason != "":
+		e.Code, e.Reason = codeKilled, p.reason
+	case p.limits.oomKilled():
+		e.Code, e.Reason = codeKilled, runtime.ReasonOOM
+	case e.Started.IsZero():
 		e.Reason = "it ended before its command began"
+	case e.Code == codeFileSize && p.spec.Task.DiskBytes > 0 || p.disk.full():
+		e.Reason = runtime.ReasonDisk
 	}
 	return e
 }

@@ -7,19 +7,18 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 )
 
 // Probe tries out what this machine allows the present user, for "sagebrush
 // doctor". self is Options.Self. It takes some 50 ms and leaves nothing behind.
 func Probe(self []string) Caps {
-	how, why := chooseIsolation(self)
-	c := Caps{Isolation: Cap{OK: how != direct, Reason: why}}
+	how, can, why := chooseIsolation(self, os.TempDir())
+	c := Caps{Isolation: Cap{OK: how != direct, Reason: why}, Overlay: can.overlay, Network: can.network}
 	c.UserNamespace = tryFlags(self, func(a *syscall.SysProcAttr) { asUser(a) })
 	with := func(flag uintptr) Cap {
 		alone := tryFlags(self, func(a *syscall.SysProcAttr) { a.Cloneflags |= flag })
@@ -29,7 +28,7 @@ func Probe(self []string) Caps {
 		return tryFlags(self, func(a *syscall.SysProcAttr) { asUser(a); a.Cloneflags |= flag })
 	}
 	c.MountNamespace, c.PIDNamespace = with(unix.CLONE_NEWNS), with(unix.CLONE_NEWPID)
-	c.CPULimit, c.MemoryLimit = limitCaps()
+	c.CPULimit, c.MemoryLimit, c.ProcessLimit = limitCaps()
 	var lim unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
 		c.Rlimits.Reason = err.Error()
@@ -52,41 +51,76 @@ func tryFlags(self []string, with func(*syscall.SysProcAttr)) Cap {
 }
 
 // chooseIsolation gives the strongest isolation that a trial task gets here,
-// and why it is that one.
-func chooseIsolation(self []string) (isolation, string) {
+// what else it can have, and why it is that one. dir is a folder of the file
+// system that tasks are on, as overlays are not possible on all.
+func chooseIsolation(self []string, dir string) (isolation, features, string) {
 	tries := []isolation{userNamespaces}
 	if os.Geteuid() == 0 {
 		tries = []isolation{namespaces, userNamespaces}
 	}
 	var refused []string
 	for _, i := range tries {
-		err := tryTask(self, i)
-		if err == nil {
-			return i, string(i)
+		if tryTask(self, dir, i, true, true) == nil {
+			yes := Cap{OK: true, Reason: "allowed"}
+			return i, features{yes, yes}, string(i)
+		}
+		err := tryTask(self, dir, i, false, false)
+		if err == nil { // which of the two was it?
+			can := features{Cap{OK: true, Reason: "allowed"}, Cap{OK: true, Reason: "allowed"}}
+			if err := tryTask(self, dir, i, true, false); err != nil {
+				can.overlay = Cap{Reason: explain(err)}
+			}
+			if err := tryTask(self, dir, i, false, true); err != nil {
+				can.network = Cap{Reason: explain(err)}
+			}
+			return i, can, string(i)
 		}
 		refused = append(refused, explain(err))
 	}
-	return direct, strings.Join(refused, "; ")
+	why := strings.Join(refused, "; ")
+	return direct, features{Cap{Reason: why}, Cap{Reason: why}}, why
 }
 
 // tryTask goes the way of a task as far as its command, of which there is none:
-// init has done all its work when it cannot find it.
-func tryTask(self []string, i isolation) error {
-	dir, err := os.MkdirTemp("", "sagebrush-probe-")
+// init has done all its work when it cannot find it. With image its root is an
+// empty image, with network it has a network of its own.
+func tryTask(self []string, base string, i isolation, image, network bool) error {
+	dir, err := os.MkdirTemp(base, probeDirs)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = removeTree(dir) }() // New tries again
 	mine, theirs, err := ctlPair()
 	if err != nil {
 		return err
 	}
 	defer mine.Close()
+	pl := plan{Command: []string{"/proc/none"}, Root: dir, Host: "probe", UserNS: i == userNamespaces, OwnNet: network,
+		Mounts: []mount{bound(dir, mlRoot, false)}}
+	if image {
+		pl.Image, pl.Layer = filepath.Join(dir, "image"), dir
+		for _, name := range []string{"image", "upper", "work"} {
+			if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
+				return err
+			}
+		}
+	}
+	files := []*os.File{theirs}
 	cmd := exec.Command(self[0], append(self[1:len(self):len(self)], "init")...)
 	cmd.Dir, cmd.Env = "/", selfEnv
-	cmd.ExtraFiles = []*os.File{theirs}
 	cmd.SysProcAttr = namespaceAttr(i)
 	cmd.SysProcAttr.Pdeathsig = 0 // this thread may end before the trial does
+	if network {
+		ours, sockets, err := pair(unix.SOCK_SEQPACKET)
+		if err != nil {
+			return err
+		}
+		defer ours.Close()
+		defer sockets.Close()
+		files = append(files, sockets, sockets) // the first stands where the lock does
+		ownNetwork(cmd.SysProcAttr)
+	}
+	cmd.ExtraFiles = files
 	err = cmd.Start()
 	theirs.Close()
 	if err != nil {
@@ -95,10 +129,7 @@ func tryTask(self []string, i isolation) error {
 	defer cmd.Wait()
 	defer cmd.Process.Kill()
 	line := newCtl(mine)
-	if err := line.enc.Encode(plan{
-		Command: []string{"/proc/none"}, Root: dir, Host: "probe",
-		Mounts: []runtime.Mount{{Source: dir, Target: mlRoot}},
-	}); err != nil {
+	if err := line.enc.Encode(pl); err != nil {
 		return err
 	}
 	var rep report

@@ -7,10 +7,13 @@ package process
 // Probe tells what this machine allows, for "sagebrush doctor".
 func Probe([]string) Caps {
 	none := Cap{Reason: "namespaces exist on Linux only"}
-	c := Caps{Isolation: none, UserNamespace: none, MountNamespace: none, PIDNamespace: none}
-	c.CPULimit, c.MemoryLimit = limitCaps()
+	c := Caps{Isolation: none, UserNamespace: none, MountNamespace: none, PIDNamespace: none, Overlay: none, Network: none}
+	c.CPULimit, c.MemoryLimit, c.ProcessLimit = limitCaps()
 	c.Rlimits = Cap{OK: true, Reason: "as for any program"}
 	return c
 }
 
-func chooseIsolation([]string) (isolation, string) { return direct, "namespaces exist on Linux only" }
+func chooseIsolation([]string, string) (isolation, features, string) {
+	none := Cap{Reason: "namespaces exist on Linux only"}
+	return direct, features{none, none}, none.Reason
+}

@@ -14,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -46,6 +45,8 @@ type Runtime struct {
 	self      []string
 	hide      []string
 	isolation isolation
+	can       features
+	gpus      gpus
 	log       *slog.Logger
 }
 
@@ -69,9 +70,15 @@ func New(o Options) (*Runtime, error) {
 	if err := os.MkdirAll(r.live, 0o700); err != nil {
 		return nil, fmt.Errorf("process runtime: %w", err)
 	}
-	gone, _ := filepath.Glob(filepath.Join(r.dir, "_gone-*"))
+	gone, _ := filepath.Glob(filepath.Join(r.dir, goneDirs+"*"))
 	for _, dir := range gone { // an earlier Remove was cut short
-		os.RemoveAll(dir)
+		_ = removeTree(dir)
+	}
+	tried, _ := filepath.Glob(filepath.Join(r.dir, probeDirs+"*"))
+	for _, dir := range tried { // an earlier New was; another's may be at work this moment
+		if info, err := os.Stat(dir); err == nil && time.Since(info.ModTime()) > time.Minute {
+			_ = removeTree(dir)
+		}
 	}
 	if real, err := filepath.EvalSymlinks(r.dir); err == nil {
 		r.hide = append(r.hide, real)
@@ -86,13 +93,19 @@ func New(o Options) (*Runtime, error) {
 	if o.Direct {
 		r.isolation, why = direct, "asked for"
 	} else {
-		r.isolation, why = chooseIsolation(r.self)
+		r.isolation, r.can, why = chooseIsolation(r.self, r.dir)
 	}
 	if r.isolation == direct {
 		r.log.Warn("tasks run without namespaces: they see this machine's files, and /opt/ml only by SAGEBRUSH_ML_ROOT", "reason", why)
 	}
-	if cpu, mem := limitCaps(); !cpu.OK || !mem.OK {
-		r.log.Warn("tasks run without hard resource limits", "cpu", cpu.Reason, "memory", mem.Reason)
+	if r.isolation != direct && !r.can.overlay.OK {
+		r.log.Warn("images are copied for each task that runs one", "reason", r.can.overlay.Reason)
+	}
+	if r.isolation != direct && !r.can.network.OK {
+		r.log.Warn("tasks cannot have a network of their own", "reason", r.can.network.Reason)
+	}
+	if cpu, mem, pids := limitCaps(); !cpu.OK || !mem.OK || !pids.OK {
+		r.log.Warn("tasks run without hard resource limits", "cpu", cpu.Reason, "memory", mem.Reason, "processes", pids.Reason)
 	}
 	return r, nil
 }
@@ -109,20 +122,6 @@ func credentialPaths() []string {
 		paths = append(paths, filepath.Join(home, name))
 	}
 	return paths
-}
-
-// validID says whether id can be a folder's name of ours. "_" is left out, so
-// that _live is never a task.
-func validID(id runtime.ID) error {
-	if id == "" || len(id) > 100 || id[0] == '.' {
-		return fmt.Errorf("task ID %q is empty, longer than 100 or starts with a dot", id)
-	}
-	for _, c := range []byte(id) {
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '.') {
-			return fmt.Errorf("task ID %q holds other than letters, digits, '-' and '.'", id)
-		}
-	}
-	return nil
 }
 
 func (r *Runtime) task(id runtime.ID) taskDir    { return taskDir(filepath.Join(r.dir, string(id))) }
@@ -158,7 +157,7 @@ func (r *Runtime) Start(ctx context.Context, t runtime.Task) error {
 	if d.has("begun.json") {
 		return d.buryLocked(r.liveFile(t.ID))
 	}
-	if err := r.launch(d, t, lock); err != nil {
+	if err := r.launch(ctx, d, t, lock); err != nil {
 		os.Remove(r.liveFile(t.ID))
 		return fmt.Errorf("start task %q: %w", t.ID, err)
 	}
@@ -192,9 +191,11 @@ func (r *Runtime) claim(d taskDir) (*os.File, error) {
 }
 
 // launch writes what the parent needs and starts it with the locked file.
-func (r *Runtime) launch(d taskDir, t runtime.Task, lock *os.File) error {
+func (r *Runtime) launch(ctx context.Context, d taskDir, t runtime.Task, lock *os.File) error {
 	os.Remove(d.path("stop.json")) // of an attempt that never began
-	s := spec{Task: t, Self: r.self, Isolation: r.isolation, Hide: r.hide, Path: os.Getenv("PATH"), Live: r.liveFile(t.ID)}
+	s := spec{Task: t, Self: r.self, Isolation: r.isolation, Hide: r.hide, Path: os.Getenv("PATH"), Live: r.liveFile(t.ID),
+		Overlay: r.can.overlay.OK, NetNS: r.can.network.OK}
+	s.GPUs, s.GPUNames = r.assign(ctx, t.GPUs)
 	if s.Path == "" {
 		s.Path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	}
@@ -307,7 +308,7 @@ func (r *Runtime) Remove(ctx context.Context, id runtime.ID) error {
 	}
 	// The parent lives a few milliseconds longer than it takes to write
 	// exit.json; a new task of this name must not meet it.
-	for range 500 {
+	for range 5000 {
 		lock, err := acquire(d.path("lock"))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
@@ -336,45 +337,16 @@ func (r *Runtime) Remove(ctx context.Context, id runtime.ID) error {
 func (r *Runtime) discard(d taskDir, id runtime.ID) error {
 	var s spec
 	if ok, _ := d.read("task.json", &s); ok {
-		d.sweep(s.SockDir)
+		d.sweep(s.SockDir, nil)
 	}
 	removeCgroups(leftCgroups(d), true)
 	os.Remove(r.liveFile(id))
-	aside, err := os.MkdirTemp(r.dir, "_gone-")
+	aside, err := os.MkdirTemp(r.dir, goneDirs)
 	if err != nil {
 		return fmt.Errorf("remove task %q: %w", id, err)
 	}
 	if err := os.Rename(string(d), filepath.Join(aside, "task")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove task %q: %w", id, err)
 	}
-	return os.RemoveAll(aside)
-}
-
-// checkTask finds what can never work.
-func checkTask(t runtime.Task) error {
-	if len(t.Command) == 0 || t.Command[0] == "" {
-		return errors.New("it has no command")
-	}
-	for _, s := range t.Command {
-		if strings.ContainsRune(s, 0) {
-			return errors.New("an argument holds a zero byte")
-		}
-	}
-	for k, v := range t.Env {
-		if k == "" || strings.ContainsAny(k, "=\x00") || strings.ContainsRune(v, 0) {
-			return fmt.Errorf("environment variable %q cannot be set", k)
-		}
-	}
-	for _, m := range t.Mounts {
-		if !filepath.IsAbs(m.Source) || !filepath.IsAbs(m.Target) || filepath.Clean(m.Target) == "/" {
-			return fmt.Errorf("mount %q at %q: both must be absolute, and the target not /", m.Source, m.Target)
-		}
-	}
-	if t.WorkDir != "" && !filepath.IsAbs(t.WorkDir) {
-		return fmt.Errorf("folder %q is not absolute", t.WorkDir)
-	}
-	if len(t.Host) > 64 {
-		return fmt.Errorf("host name %q is longer than 64", t.Host)
-	}
-	return nil
+	return removeTree(aside)
 }

@@ -65,11 +65,23 @@ func asUser(attr *syscall.SysProcAttr) {
 }
 
 // commandAttr is how init starts the command.
-func commandAttr(isolated bool) *syscall.SysProcAttr {
-	if isolated {
-		return &syscall.SysProcAttr{}
+func commandAttr(pl plan) *syscall.SysProcAttr {
+	if pl.Root != "" {
+		attr := &syscall.SysProcAttr{}
+		if pl.UID != 0 || pl.GID != 0 || len(pl.Groups) > 0 {
+			attr.Credential = &syscall.Credential{Uid: uint32(pl.UID), Gid: uint32(pl.GID)}
+			for _, g := range pl.Groups {
+				attr.Credential.Groups = append(attr.Credential.Groups, uint32(g))
+			}
+		}
+		return attr
 	}
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// cloneFile makes dst share the blocks of src, where the file system can.
+func cloneFile(dst, src *os.File) bool {
+	return unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())) == nil
 }
 
 // adoptOrphans makes this process the parent of its descendants' orphans.
@@ -158,5 +170,8 @@ func dropPrivileges(isolated bool) error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("set no_new_privs: %w", err)
 	}
-	return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("set dumpable: %w", err)
+	}
+	return filterCalls()
 }

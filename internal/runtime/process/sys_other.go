@@ -7,6 +7,7 @@ package process
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"syscall"
 	"time"
 
@@ -25,7 +26,7 @@ func growPipe(*os.File) {}
 
 func namespaceAttr(isolation) *syscall.SysProcAttr { return &syscall.SysProcAttr{} }
 
-func commandAttr(bool) *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+func commandAttr(plan) *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
 func adoptOrphans() {}
 
@@ -53,3 +54,20 @@ func killDescendants(group int) {
 func dropPrivileges(bool) error { return nil }
 
 func enterRoot(plan) error { return errors.New("namespaces exist on Linux only") }
+
+func ownNetwork(*syscall.SysProcAttr) {}
+
+func furnishNetwork([]string) error { return errors.New("namespaces exist on Linux only") }
+
+func (p *parent) startShared(*exec.Cmd) error { return errors.New("namespaces exist on Linux only") }
+
+func cloneFile(_, _ *os.File) bool { return false }
+
+// fileSystem tells nothing here: the disk is watched by the size of files.
+func fileSystem(string) (total, free, avail int64, ok bool) { return 0, 0, 0, false }
+
+func tree(int) []int { return nil }
+
+func treeUsage(int) (cpu time.Duration, memory int64, ok bool) { return 0, 0, false }
+
+func unlinked([]int, map[inode]bool) int64 { return 0 }

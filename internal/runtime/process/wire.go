@@ -33,8 +33,28 @@ type plan struct {
 	Nice    int    // added to the priority, where no CPU limit can be set
 
 	Root   string // host folder on which the new root is built; "" for the host's own root
-	Mounts []runtime.Mount
+	Image  string // host folder of the image; "" shows the host's files
+	Layer  string // where what is written to the image goes, see overlay; "" when Image may be written to
+	UserNS bool   // root is so in a user namespace only
+	Mounts []mount
 	Hide   []string
+	GPUs   []int // which accelerators it may see; nil for none
+
+	ShmBytes  int64 // 0 for the kernel's default
+	FileBytes int64 // of the largest file; 0 for no limit
+	Processes int64 // by RLIMIT_NPROC, where no control group counts them; 0 for no limit
+
+	UID, GID int
+	Groups   []int
+
+	OwnNet bool     // the network namespace is its own, or its group's
+	Listen []string // addresses on which init listens for the parent
+}
+
+// mount is one of the task's, made ready.
+type mount struct {
+	runtime.Mount
+	Layer string // where what is written to a Scratch mount goes; "" when Source is shown itself
 }
 
 // order is what the parent asks of init later.
@@ -54,15 +74,22 @@ type report struct {
 // server's, and few threads. Tests add to it.
 var selfEnv = []string{"GOMAXPROCS=2"}
 
-// ctlFD is init's end of the line to the parent. The descriptor after it is
-// the lock, which init only holds.
-const ctlFD = 3
+// Descriptors that init finds open: its end of the line to the parent, the
+// lock, which it only holds, and its end of the line for sockets, if its
+// network is not the machine's.
+const (
+	ctlFD = 3
+	netFD = 5
+)
 
 // ctlPair makes the two ends of the line between parent and init.
-func ctlPair() (mine, theirs *os.File, err error) {
+func ctlPair() (mine, theirs *os.File, err error) { return pair(unix.SOCK_STREAM) }
+
+// pair makes two connected sockets.
+func pair(kind int) (mine, theirs *os.File, err error) {
 	syscall.ForkLock.RLock() // no child is forked before both are marked
 	defer syscall.ForkLock.RUnlock()
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	fds, err := unix.Socketpair(unix.AF_UNIX, kind, 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("socket pair: %w", err)
 	}
