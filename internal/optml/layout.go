@@ -123,3 +123,28 @@ func Remove(dir string) error {
 	})
 	return os.RemoveAll(dir)
 }
+
+// Open lets every user write to a folder and all below it, for a container
+// that does not run as root. The folders above are closed to other users of the
+// machine. Links are left as they are.
+func Open(dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("open up %s: %w", dir, err)
+	}
+	defer root.Close()
+	return fs.WalkDir(root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.Type()&fs.ModeSymlink != 0 {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		mode := info.Mode().Perm() | 0o666
+		if e.IsDir() {
+			mode |= 0o111
+		}
+		return root.Chmod(name, mode)
+	})
+}

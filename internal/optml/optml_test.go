@@ -339,3 +339,24 @@ func TestFiles(t *testing.T) {
 		t.Errorf("%v, %v", names, err)
 	}
 }
+
+func TestOpenLetsEveryoneWrite(t *testing.T) {
+	dir := t.TempDir()
+	outside := filepath.Join(t.TempDir(), "outside")
+	for _, err := range []error{
+		os.MkdirAll(filepath.Join(dir, "a", "b"), 0o755),
+		os.WriteFile(filepath.Join(dir, "a", "f"), nil, 0o600),
+		os.WriteFile(outside, nil, 0o600),
+		os.Symlink(outside, filepath.Join(dir, "link")),
+		Open(dir),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, want := range map[string]os.FileMode{dir: 0o777, filepath.Join(dir, "a", "b"): 0o777, filepath.Join(dir, "a", "f"): 0o666, outside: 0o600} {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s has mode %v, %v", path, info.Mode(), err)
+		}
+	}
+}

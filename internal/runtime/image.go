@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 )
 
 // ErrNoImage says that an image URI stands for nothing here. Errors that wrap
@@ -82,6 +83,13 @@ func (i Image) NetworkInterface() string {
 		return "eth0"
 	}
 	return "lo"
+}
+
+// Unprivileged says that the image's user is another than root, so that folders
+// must be opened up for it.
+func (i Image) Unprivileged() bool {
+	user, _, _ := strings.Cut(i.User, ":")
+	return user != "" && user != "root" && user != "0"
 }
 
 // Argv is the command of a container that runs no "train" or "serve": the

@@ -69,6 +69,11 @@ func (s *Service) tryStart(ctx context.Context, r *endpointRecord, f *fleet, v *
 	if err := os.MkdirAll(filepath.Join(home, "model"), 0o755); err != nil {
 		return err
 	}
+	if img.Unprivileged() {
+		if err := optml.Open(home); err != nil {
+			return err
+		}
+	}
 	mounts := append(slices.Clone(img.Mounts), runtime.Mount{Source: home, Target: "/opt/ml"},
 		runtime.Mount{Source: model, Target: "/opt/ml/model", ReadOnly: true})
 	env := map[string]string{}

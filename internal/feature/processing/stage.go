@@ -95,6 +95,11 @@ func (s *Service) stage(ctx context.Context, j Job) error {
 		if err := taskgroup.WriteJSON(filepath.Join(s.ml(id, host), "config"), "resourceconfig.json", r); err != nil {
 			return err
 		}
+		if image.Unprivileged() {
+			if err := optml.Open(s.ml(id, host)); err != nil {
+				return err
+			}
+		}
 	}
 	return taskgroup.WriteJSON(s.folders.Path(id), stagedName, st)
 }

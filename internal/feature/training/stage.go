@@ -111,6 +111,14 @@ func (s *Service) stageHost(ctx context.Context, j Job, m machine, image runtime
 			}
 		}
 	}
+	if image.Unprivileged() {
+		// Not the links to objects, whose modes are the store's.
+		for _, dir := range []string{string(s.ml(id, m.Host)), filepath.Join(s.work(id), m.Host, pathsName)} {
+			if err := optml.Open(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return err
+			}
+		}
+	}
 	if j.Private.Pool != "" {
 		st.Mounts[m.Host] = append(st.Mounts[m.Host], s.poolMount(j, m))
 	}
