@@ -27,8 +27,10 @@ LONGER = {
     "sagemaker.DescribeTrainingJob.AlgorithmSpecification.MetricDefinitions",
 }
 
-# Strings that are shorter than the model says.
+# Strings and lists that are shorter than the model says.
 SHORTER = {
+    # What ECR itself answers of a repository without images, and when none was deleted.
+    "ecr.ListImages.imageIds", "ecr.BatchDeleteImage.imageIds",
     # The account's root has neither path nor name, and the account as its ID.
     "iam.GetUser.User.Path", "iam.GetUser.User.UserName", "iam.GetUser.User.UserId",
 }

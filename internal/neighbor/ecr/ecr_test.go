@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/sagebrush-ml/sagebrush/internal/auth"
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
 	"github.com/sagebrush-ml/sagebrush/internal/op"
@@ -156,7 +158,7 @@ func TestImages(t *testing.T) {
 		t.Errorf("untagged images: %+v", out)
 	}
 	out := call(t, b, wecr.BatchGetImage, wecr.BatchGetImageInput{RepositoryName: repo, ImageIds: []wecr.ImageIdentifier{{ImageDigest: want}, {ImageTag: "none"}, {}, {ImageDigest: want, ImageTag: "1.5-1"}}})
-	if len(out.Images) != 1 || digest(out.Images[0].ImageManifest) != want || out.Images[0].ImageId.ImageTag != "1.7-1" ||
+	if len(out.Images) != 1 || digest.FromString(out.Images[0].ImageManifest).String() != want || out.Images[0].ImageId.ImageTag != "1.7-1" ||
 		len(out.Failures) != 3 || out.Failures[0].FailureCode != "ImageNotFound" || out.Failures[0].ImageId.ImageTag != "none" || out.Failures[1].FailureCode != "MissingDigestAndTag" {
 		t.Errorf("got %+v", out)
 	}

@@ -12,6 +12,13 @@
 //	FAKE_IGNORE_TERM  not empty: SIGTERM does nothing
 //	FAKE_FILES        a JSON object from paths inside the task to contents, written into the mounts' sources before it exits by itself
 //	FAKE_ADDR         State.Addr of a serving task, of an httptest server say
+//	FAKE_CPU          processors that it keeps busy, "1.5"; without it and FAKE_MEMORY it is not measured
+//	FAKE_MEMORY       bytes of memory that it has
+//	FAKE_DISK         bytes that it has written
+//	FAKE_GPU          percent to which each of Task.GPUs is busy, and its memory used
+//
+// It has no files, limits or networks, and so needs nothing of Task.Root, Image,
+// Network, Reach and the like; what no runtime could do is refused all the same.
 package fake
 
 import (
@@ -39,7 +46,10 @@ type Runtime struct {
 	watchers map[*watcher]bool
 }
 
-var _ runtime.Runtime = (*Runtime)(nil)
+var (
+	_ runtime.Runtime = (*Runtime)(nil)
+	_ runtime.Meter   = (*Runtime)(nil)
+)
 
 // New makes an empty runtime.
 func New() *Runtime { return &Runtime{} }
@@ -62,6 +72,7 @@ type script struct {
 	forever    bool
 	code       int
 	files      map[string]string
+	use        *use // nil when it is not measured
 }
 
 func parse(t runtime.Task) (s script, err error) {
@@ -88,7 +99,8 @@ func parse(t runtime.Task) (s script, err error) {
 			return s, fmt.Errorf("FAKE_FILES: %w", err)
 		}
 	}
-	return s, nil
+	s.use, err = parseUse(t)
+	return s, err
 }
 
 func checkID(id runtime.ID) error {
@@ -110,11 +122,18 @@ func (r *Runtime) Start(ctx context.Context, t runtime.Task) error {
 	if len(t.Command) == 0 {
 		return fmt.Errorf("start task %q: it has no command", t.ID)
 	}
+	if len(t.Hosts) > 0 && !slices.Contains(t.Hosts, t.Host) {
+		return fmt.Errorf("start task %q: host %q is none of its group's: %q", t.ID, t.Host, t.Hosts)
+	}
+	if t.Network != runtime.Open && t.Network != runtime.None {
+		return fmt.Errorf("start task %q: network %q is not known", t.ID, t.Network)
+	}
 	s, err := parse(t)
 	if err != nil {
 		return fmt.Errorf("start task %q: %w", t.ID, err)
 	}
 	t.Env, t.Command, t.Mounts = maps.Clone(t.Env), slices.Clone(t.Command), slices.Clone(t.Mounts)
+	t.Hosts, t.Reach = slices.Clone(t.Hosts), slices.Clone(t.Reach)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.tasks[t.ID] != nil {

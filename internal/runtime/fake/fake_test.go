@@ -77,7 +77,7 @@ func TestEnvironmentSteers(t *testing.T) {
 }
 
 func TestNonsenseIsRefused(t *testing.T) {
-	for _, k := range []string{"FAKE_START_AFTER", "FAKE_RUN_FOR", "FAKE_EXIT", "FAKE_FILES"} {
+	for _, k := range []string{"FAKE_START_AFTER", "FAKE_RUN_FOR", "FAKE_EXIT", "FAKE_FILES", "FAKE_CPU", "FAKE_MEMORY"} {
 		if err := fake.New().Start(t.Context(), task(map[string]string{k: "nonsense"})); err == nil {
 			t.Errorf("%s=nonsense is accepted", k)
 		}
@@ -121,4 +121,46 @@ func TestServingTaskTellsItsAddress(t *testing.T) {
 			t.Errorf("tasks are %+v", got)
 		}
 	})
+}
+
+func TestUsageIsWhatTheEnvironmentSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rt := fake.New()
+		k := task(map[string]string{"FAKE_RUN_FOR": "1h", "FAKE_CPU": "1.5", "FAKE_MEMORY": "1000", "FAKE_DISK": "20", "FAKE_GPU": "75"})
+		k.GPUs = 2
+		if err := rt.Start(t.Context(), k); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		u, ok, err := rt.Usage(t.Context(), "job")
+		if !ok || err != nil || u.CPU != 15*time.Second || u.MemoryBytes != 1000 || u.DiskBytes != 20 || len(u.GPUs) != 2 || u.GPUs[1].Utilization != 75 {
+			t.Errorf("got %+v, %v, %v", u, ok, err)
+		}
+		time.Sleep(time.Hour)
+		if _, ok, _ := rt.Usage(t.Context(), "job"); ok {
+			t.Error("an ended task is measured")
+		}
+		silent := task(map[string]string{"FAKE_RUN_FOR": "1h"})
+		silent.ID = "silent"
+		if err := rt.Start(t.Context(), silent); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if _, ok, _ := rt.Usage(t.Context(), "silent"); ok {
+			t.Error("a task is measured that says nothing of it")
+		}
+		rt.Kill("silent", 1, "")
+	})
+}
+
+func TestStrayHostsAndNetworksAreRefused(t *testing.T) {
+	stray := task(nil)
+	stray.Host, stray.Hosts = "algo-3", []string{"algo-1", "algo-2"}
+	net := task(nil)
+	net.Network = "some"
+	for _, k := range []runtime.Task{stray, net} {
+		if err := fake.New().Start(t.Context(), k); err == nil {
+			t.Errorf("%+v is accepted", k)
+		}
+	}
 }

@@ -20,13 +20,43 @@ import (
 
 // Traits says what a runtime can be asked for.
 type Traits struct {
-	// Runs says that commands really run: /bin/sh and the usual programs.
+	// Runs says that commands really run: /bin/sh and the usual programs, or
+	// with Image the guest.
 	Runs bool
 	// Isolates says that a task has its own root, processes and host name.
 	Isolates bool
 	// Why tells why one of the two is missing; it is printed with the skip.
 	Why string
+
+	// Image makes a task run the suite's image: it sets Root or Image of it, see
+	// ImageRoot. Without, tasks are scripts of the machine's shell, and what only
+	// an image can show is skipped.
+	Image func(*runtime.Task)
+	// Lacks tells of each ability that is missing why it is.
+	Lacks map[Ability]string
+	// Reopen gives another runtime on the state of first, as a new server would.
+	// It may be nil.
+	Reopen func(t *testing.T, first runtime.Runtime) runtime.Runtime
+	// Outside is an address of this machine, without port, that a task with an
+	// open network can connect to.
+	Outside string
 }
+
+// Ability is what a runtime can do on some machines only.
+type Ability string
+
+// The abilities.
+const (
+	Users          Ability = "users other than root"
+	Memory         Ability = "a limit of memory"
+	Processes      Ability = "a limit of processes"
+	Disk           Ability = "a limit of the disk"
+	Isolation      Ability = "tasks without network"
+	Groups         Ability = "hosts that find each other"
+	IsolatedGroups Ability = "hosts without network that find each other"
+	Serving        Ability = "serving on a port"
+	Metering       Ability = "measuring"
+)
 
 // patience is how long anything may take on a slow, busy machine.
 const patience = 30 * time.Second
@@ -77,14 +107,14 @@ func Run(t *testing.T, open func(*testing.T) runtime.Runtime, traits Traits) {
 		{"the task sees its own processes only", ownProcesses},
 	}
 	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) { c.do(newSuite(t, open)) })
+		t.Run(c.name, func(t *testing.T) { c.do(newSuite(t, open, traits)) })
 	}
 	for _, c := range running {
 		t.Run(c.name, func(t *testing.T) {
 			if !traits.Runs {
 				t.Skip("no commands run: " + traits.Why)
 			}
-			c.do(newSuite(t, open))
+			c.do(newSuite(t, open, traits))
 		})
 	}
 	for _, c := range isolating {
@@ -92,7 +122,20 @@ func Run(t *testing.T, open func(*testing.T) runtime.Runtime, traits Traits) {
 			if !traits.Isolates {
 				t.Skip("tasks are not isolated: " + traits.Why)
 			}
-			c.do(newSuite(t, open))
+			c.do(newSuite(t, open, traits))
+		})
+	}
+	for _, c := range imageCases {
+		t.Run(c.name, func(t *testing.T) {
+			if traits.Image == nil {
+				t.Skip("the runtime was given no image")
+			}
+			for _, a := range c.needs {
+				if why, ok := traits.Lacks[a]; ok {
+					t.Skipf("it lacks %s: %s", a, why)
+				}
+			}
+			c.do(newSuite(t, open, traits))
 		})
 	}
 }
@@ -100,26 +143,31 @@ func Run(t *testing.T, open func(*testing.T) runtime.Runtime, traits Traits) {
 // suite is one case at work.
 type suite struct {
 	*testing.T
-	rt  runtime.Runtime
-	ctx context.Context
+	rt     runtime.Runtime
+	ctx    context.Context
+	traits Traits
 }
 
-func newSuite(t *testing.T, open func(*testing.T) runtime.Runtime) *suite {
-	return &suite{t, open(t), t.Context()}
+func newSuite(t *testing.T, open func(*testing.T) runtime.Runtime, traits Traits) *suite {
+	return &suite{t, open(t), t.Context(), traits}
 }
 
-// scripted is a task for both kinds of runtime: the shell does what the
-// environment tells the fake.
-func scripted(id, script string, fake ...string) runtime.Task {
+// scripted is a task for all kinds of runtime: the shell, or the guest by its
+// steps, does what the environment tells the fake.
+func (s *suite) scripted(id, script, steps string, fake ...string) runtime.Task {
 	t := runtime.Task{ID: runtime.ID(id), Command: []string{"/bin/sh", "-c", script}, Env: map[string]string{}}
+	if s.traits.Image != nil {
+		t.Command = append([]string{"/guest"}, words(steps)...)
+		s.traits.Image(&t)
+	}
 	for i := 0; i < len(fake); i += 2 {
 		t.Env[fake[i]] = fake[i+1]
 	}
 	return t
 }
 
-func forever(id string) runtime.Task {
-	return scripted(id, "exec sleep 1000", "FAKE_RUN_FOR", "forever")
+func (s *suite) forever(id string) runtime.Task {
+	return s.scripted(id, "exec sleep 1000", "pause", "FAKE_RUN_FOR", "forever")
 }
 
 // start starts t and has it ended and removed with the test.
@@ -128,7 +176,7 @@ func (s *suite) start(t runtime.Task) {
 	s.Cleanup(func() {
 		ctx := context.Background()
 		_ = s.rt.Stop(ctx, t.ID, 0)
-		(&suite{s.T, s.rt, ctx}).until(t.ID, runtime.Exited, runtime.Missing)
+		(&suite{s.T, s.rt, ctx, s.traits}).until(t.ID, runtime.Exited, runtime.Missing)
 		if err := s.rt.Remove(ctx, t.ID); err != nil {
 			s.Errorf("remove %s: %v", t.ID, err)
 		}
@@ -228,7 +276,7 @@ func missing(s *suite) {
 
 func badIDs(s *suite) {
 	for _, id := range []runtime.ID{"", ".", "..", "a/b", "a_b", "a b", "ä", runtime.ID(strings.Repeat("x", 101))} {
-		t := scripted("", "exit 0")
+		t := s.scripted("", "exit 0", "exit 0")
 		t.ID = id
 		if err := s.rt.Start(s.ctx, t); err == nil {
 			s.Errorf("start %q is accepted", id)
@@ -246,7 +294,7 @@ func noCommand(s *suite) {
 
 func runsToEnd(s *suite) {
 	before := time.Now().Add(-time.Second)
-	s.start(scripted("rt-end", "exit 0"))
+	s.start(s.scripted("rt-end", "exit 0", "exit 0"))
 	st := s.until("rt-end", runtime.Exited)
 	s.equal("exit code", st.ExitCode, 0)
 	s.equal("reason", st.Reason, "")
@@ -258,15 +306,15 @@ func runsToEnd(s *suite) {
 func exitCode(s *suite) {
 	for _, code := range []int{1, 42, 255} {
 		id := fmt.Sprintf("rt-code-%d", code)
-		s.start(scripted(id, fmt.Sprintf("exit %d", code), "FAKE_EXIT", strconv.Itoa(code)))
+		s.start(s.scripted(id, fmt.Sprintf("exit %d", code), fmt.Sprintf("exit %d", code), "FAKE_EXIT", strconv.Itoa(code)))
 		s.equal("exit code", s.until(runtime.ID(id), runtime.Exited).ExitCode, code)
 	}
 }
 
 func secondStart(s *suite) {
-	s.start(forever("rt-twice"))
+	s.start(s.forever("rt-twice"))
 	first := s.until("rt-twice", runtime.Running)
-	other := scripted("rt-twice", "exit 3", "FAKE_EXIT", "3")
+	other := s.scripted("rt-twice", "exit 3", "exit 3", "FAKE_EXIT", "3")
 	if err := s.rt.Start(s.ctx, other); err != nil {
 		s.Fatal(err)
 	}
@@ -282,7 +330,7 @@ func secondStart(s *suite) {
 }
 
 func manyStarts(s *suite) {
-	t := scripted("rt-many", "echo ran", "FAKE_LOG", "ran\n")
+	t := s.scripted("rt-many", "echo ran", "say ran", "FAKE_LOG", "ran\n")
 	s.start(t)
 	var wg sync.WaitGroup
 	for range 16 {
@@ -297,7 +345,7 @@ func manyStarts(s *suite) {
 }
 
 func stopTerm(s *suite) {
-	s.start(forever("rt-term"))
+	s.start(s.forever("rt-term"))
 	s.until("rt-term", runtime.Running)
 	for range 2 {
 		if err := s.rt.Stop(s.ctx, "rt-term", patience); err != nil {
@@ -308,7 +356,7 @@ func stopTerm(s *suite) {
 }
 
 func stopKill(s *suite) {
-	s.start(scripted("rt-kill", "trap '' TERM; echo ready; while :; do sleep 0.05; done",
+	s.start(s.scripted("rt-kill", "trap '' TERM; echo ready; while :; do sleep 0.05; done", "deaf ready",
 		"FAKE_RUN_FOR", "forever", "FAKE_IGNORE_TERM", "1", "FAKE_LOG", "ready\n"))
 	s.firstLine("rt-kill")
 	const grace = 300 * time.Millisecond
@@ -324,7 +372,7 @@ func stopKill(s *suite) {
 }
 
 func stopEarly(s *suite) {
-	s.start(forever("rt-early"))
+	s.start(s.forever("rt-early"))
 	if err := s.rt.Stop(s.ctx, "rt-early", patience); err != nil {
 		s.Fatal(err)
 	}
@@ -332,7 +380,7 @@ func stopEarly(s *suite) {
 }
 
 func stopEnded(s *suite) {
-	s.start(scripted("rt-over", "exit 5", "FAKE_EXIT", "5"))
+	s.start(s.scripted("rt-over", "exit 5", "exit 5", "FAKE_EXIT", "5"))
 	before := s.until("rt-over", runtime.Exited)
 	if err := s.rt.Stop(s.ctx, "rt-over", 0); err != nil {
 		s.Fatal(err)
@@ -341,7 +389,7 @@ func stopEnded(s *suite) {
 }
 
 func removeRunning(s *suite) {
-	s.start(forever("rt-held"))
+	s.start(s.forever("rt-held"))
 	s.until("rt-held", runtime.Running)
 	if err := s.rt.Remove(s.ctx, "rt-held"); err == nil {
 		s.Error("it was removed")
@@ -351,7 +399,7 @@ func removeRunning(s *suite) {
 
 func removeEnded(s *suite) {
 	for code := range 3 {
-		s.start(scripted("rt-again", fmt.Sprintf("exit %d", code), "FAKE_EXIT", strconv.Itoa(code)))
+		s.start(s.scripted("rt-again", fmt.Sprintf("exit %d", code), fmt.Sprintf("exit %d", code), "FAKE_EXIT", strconv.Itoa(code)))
 		s.equal("exit code", s.until("rt-again", runtime.Exited).ExitCode, code)
 		for range 2 {
 			if err := s.rt.Remove(s.ctx, "rt-again"); err != nil {

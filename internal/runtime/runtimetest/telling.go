@@ -35,12 +35,12 @@ func (s *suite) firstLine(id runtime.ID) string {
 }
 
 func logLines(s *suite) {
-	got := s.output(scripted("rt-log", `echo one; echo; printf 'a\tb\n'; echo ä`, "FAKE_LOG", "one\n\na\tb\nä\n"))
+	got := s.output(s.scripted("rt-log", `echo one; echo; printf 'a\tb\n'; echo ä`, `say one -- say -- say "a\tb" -- say ä`, "FAKE_LOG", "one\n\na\tb\nä\n"))
 	s.equal("log", got, "one\n\na\tb\nä\n")
 }
 
 func logOffset(s *suite) {
-	s.start(scripted("rt-offset", "echo one; echo two", "FAKE_LOG", "one\ntwo\n"))
+	s.start(s.scripted("rt-offset", "echo one; echo two", "say one -- say two", "FAKE_LOG", "one\ntwo\n"))
 	all := s.log("rt-offset", 0)
 	for _, from := range []int{1, strings.IndexByte(all, '\n') + 1, len(all)} {
 		s.equal("log", s.log("rt-offset", int64(from)), all[from:])
@@ -49,7 +49,7 @@ func logOffset(s *suite) {
 }
 
 func logFollow(s *suite) {
-	s.start(scripted("rt-follow", "echo ready; exec sleep 1000", "FAKE_RUN_FOR", "forever", "FAKE_LOG", "ready\n"))
+	s.start(s.scripted("rt-follow", "echo ready; exec sleep 1000", "say ready -- pause", "FAKE_RUN_FOR", "forever", "FAKE_LOG", "ready\n"))
 	s.equal("first line", s.text(s.firstLine("rt-follow")), "ready\n")
 	all := make(chan string)
 	go func() { all <- s.log("rt-follow", 0) }()
@@ -65,7 +65,7 @@ func logFollow(s *suite) {
 }
 
 func logCancel(s *suite) {
-	s.start(forever("rt-cancel"))
+	s.start(s.forever("rt-cancel"))
 	s.until("rt-cancel", runtime.Running)
 	ctx, cancel := context.WithCancel(s.ctx)
 	byCtx, err := s.rt.Logs(ctx, "rt-cancel", 0)
@@ -94,7 +94,7 @@ func events(s *suite) {
 	ctx, cancel := context.WithTimeout(s.ctx, patience)
 	defer cancel()
 	told := s.rt.Events(ctx)
-	s.start(scripted("rt-event", "exit 0"))
+	s.start(s.scripted("rt-event", "exit 0", "exit 0"))
 	for id := range told {
 		if id == "rt-event" && s.inspect(id).Phase == runtime.Exited {
 			return

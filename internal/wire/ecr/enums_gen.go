@@ -22,6 +22,11 @@ const (
 	ImageTagMutabilityExclusionFilterTypeWILDCARD = "WILDCARD"
 )
 
+// Values of RepositoryFilterType.
+const (
+	RepositoryFilterTypePREFIXMATCH = "PREFIX_MATCH"
+)
+
 // Values of ScanStatus.
 const (
 	ScanStatusINPROGRESS             = "IN_PROGRESS"

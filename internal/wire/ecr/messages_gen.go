@@ -5,6 +5,32 @@ package ecr
 
 import "github.com/sagebrush-ml/sagebrush/internal/wire"
 
+// BatchCheckLayerAvailabilityInput is the model's BatchCheckLayerAvailabilityRequest.
+type BatchCheckLayerAvailabilityInput struct {
+	RegistryId     string   `json:"registryId,omitempty"`
+	RepositoryName string   `json:"repositoryName,omitempty"`
+	LayerDigests   []string `json:"layerDigests,omitempty"`
+}
+
+// BatchCheckLayerAvailabilityOutput is the model's BatchCheckLayerAvailabilityResponse.
+type BatchCheckLayerAvailabilityOutput struct {
+	Layers   []Layer        `json:"layers,omitempty"`
+	Failures []LayerFailure `json:"failures,omitempty"`
+}
+
+// BatchDeleteImageInput is the model's BatchDeleteImageRequest.
+type BatchDeleteImageInput struct {
+	RegistryId     string            `json:"registryId,omitempty"`
+	RepositoryName string            `json:"repositoryName,omitempty"`
+	ImageIds       []ImageIdentifier `json:"imageIds,omitempty"`
+}
+
+// BatchDeleteImageOutput is the model's BatchDeleteImageResponse.
+type BatchDeleteImageOutput struct {
+	ImageIds []ImageIdentifier `json:"imageIds,omitempty"`
+	Failures []ImageFailure    `json:"failures,omitempty"`
+}
+
 // BatchGetImageInput is the model's BatchGetImageRequest.
 type BatchGetImageInput struct {
 	RegistryId         string            `json:"registryId,omitempty"`
@@ -17,6 +43,61 @@ type BatchGetImageInput struct {
 type BatchGetImageOutput struct {
 	Images   []Image        `json:"images,omitempty"`
 	Failures []ImageFailure `json:"failures,omitempty"`
+}
+
+// CreateRepositoryInput is the model's CreateRepositoryRequest.
+type CreateRepositoryInput struct {
+	RegistryId                         string                              `json:"registryId,omitempty"`
+	RepositoryName                     string                              `json:"repositoryName,omitempty"`
+	Tags                               []Tag                               `json:"tags,omitempty"`
+	ImageTagMutability                 string                              `json:"imageTagMutability,omitempty"`
+	ImageTagMutabilityExclusionFilters []ImageTagMutabilityExclusionFilter `json:"imageTagMutabilityExclusionFilters,omitempty"`
+	ImageScanningConfiguration         *ImageScanningConfiguration         `json:"imageScanningConfiguration,omitempty"`
+	EncryptionConfiguration            *EncryptionConfiguration            `json:"encryptionConfiguration,omitempty"`
+}
+
+// CreateRepositoryOutput is the model's CreateRepositoryResponse.
+type CreateRepositoryOutput struct {
+	Repository *Repository `json:"repository,omitempty"`
+}
+
+// DeleteLifecyclePolicyInput is the model's DeleteLifecyclePolicyRequest.
+type DeleteLifecyclePolicyInput struct {
+	RegistryId     string `json:"registryId,omitempty"`
+	RepositoryName string `json:"repositoryName,omitempty"`
+}
+
+// DeleteLifecyclePolicyOutput is the model's DeleteLifecyclePolicyResponse.
+type DeleteLifecyclePolicyOutput struct {
+	RegistryId          string    `json:"registryId,omitempty"`
+	RepositoryName      string    `json:"repositoryName,omitempty"`
+	LifecyclePolicyText string    `json:"lifecyclePolicyText,omitempty"`
+	LastEvaluatedAt     wire.Time `json:"lastEvaluatedAt,omitzero"`
+}
+
+// DeleteRepositoryInput is the model's DeleteRepositoryRequest.
+type DeleteRepositoryInput struct {
+	RegistryId     string `json:"registryId,omitempty"`
+	RepositoryName string `json:"repositoryName,omitempty"`
+	Force          *bool  `json:"force,omitempty"`
+}
+
+// DeleteRepositoryOutput is the model's DeleteRepositoryResponse.
+type DeleteRepositoryOutput struct {
+	Repository *Repository `json:"repository,omitempty"`
+}
+
+// DeleteRepositoryPolicyInput is the model's DeleteRepositoryPolicyRequest.
+type DeleteRepositoryPolicyInput struct {
+	RegistryId     string `json:"registryId,omitempty"`
+	RepositoryName string `json:"repositoryName,omitempty"`
+}
+
+// DeleteRepositoryPolicyOutput is the model's DeleteRepositoryPolicyResponse.
+type DeleteRepositoryPolicyOutput struct {
+	RegistryId     string `json:"registryId,omitempty"`
+	RepositoryName string `json:"repositoryName,omitempty"`
+	PolicyText     string `json:"policyText,omitempty"`
 }
 
 // DescribeImagesInput is the model's DescribeImagesRequest.
@@ -33,6 +114,16 @@ type DescribeImagesInput struct {
 type DescribeImagesOutput struct {
 	ImageDetails []ImageDetail `json:"imageDetails,omitempty"`
 	NextToken    string        `json:"nextToken,omitempty"`
+}
+
+// DescribeRegistryInput is the model's DescribeRegistryRequest.
+type DescribeRegistryInput struct {
+}
+
+// DescribeRegistryOutput is the model's DescribeRegistryResponse.
+type DescribeRegistryOutput struct {
+	RegistryId               string                    `json:"registryId,omitempty"`
+	ReplicationConfiguration *ReplicationConfiguration `json:"replicationConfiguration,omitempty"`
 }
 
 // DescribeRepositoriesInput is the model's DescribeRepositoriesRequest.
@@ -59,11 +150,161 @@ type GetAuthorizationTokenOutput struct {
 	AuthorizationData []AuthorizationData `json:"authorizationData,omitempty"`
 }
 
+// GetDownloadUrlForLayerInput is the model's GetDownloadUrlForLayerRequest.
+type GetDownloadUrlForLayerInput struct {
+	RegistryId     string `json:"registryId,omitempty"`
+	RepositoryName string `json:"repositoryName,omitempty"`
+	LayerDigest    string `json:"layerDigest,omitempty"`
+}
+
+// GetDownloadUrlForLayerOutput is the model's GetDownloadUrlForLayerResponse.
+type GetDownloadUrlForLayerOutput struct {
+	DownloadUrl string `json:"downloadUrl,omitempty"`
+	LayerDigest string `json:"layerDigest,omitempty"`
+}
+
+// GetLifecyclePolicyInput is the model's GetLifecyclePolicyRequest.
+type GetLifecyclePolicyInput struct {
+	RegistryId     string `json:"registryId,omitempty"`
+	RepositoryName string `json:"repositoryName,omitempty"`
+}
+
+// GetLifecyclePolicyOutput is the model's GetLifecyclePolicyResponse.
+type GetLifecyclePolicyOutput struct {
+	RegistryId          string    `json:"registryId,omitempty"`
+	RepositoryName      string    `json:"repositoryName,omitempty"`
+	LifecyclePolicyText string    `json:"lifecyclePolicyText,omitempty"`
+	LastEvaluatedAt     wire.Time `json:"lastEvaluatedAt,omitzero"`
+}
+
+// GetRepositoryPolicyInput is the model's GetRepositoryPolicyRequest.
+type GetRepositoryPolicyInput struct {
+	RegistryId     string `json:"registryId,omitempty"`
+	RepositoryName string `json:"repositoryName,omitempty"`
+}
+
+// GetRepositoryPolicyOutput is the model's GetRepositoryPolicyResponse.
+type GetRepositoryPolicyOutput struct {
+	RegistryId     string `json:"registryId,omitempty"`
+	RepositoryName string `json:"repositoryName,omitempty"`
+	PolicyText     string `json:"policyText,omitempty"`
+}
+
+// ListImagesInput is the model's ListImagesRequest.
+type ListImagesInput struct {
+	RegistryId     string            `json:"registryId,omitempty"`
+	RepositoryName string            `json:"repositoryName,omitempty"`
+	NextToken      string            `json:"nextToken,omitempty"`
+	MaxResults     *int64            `json:"maxResults,omitempty"`
+	Filter         *ListImagesFilter `json:"filter,omitempty"`
+}
+
+// ListImagesOutput is the model's ListImagesResponse.
+type ListImagesOutput struct {
+	ImageIds  []ImageIdentifier `json:"imageIds,omitempty"`
+	NextToken string            `json:"nextToken,omitempty"`
+}
+
+// ListTagsForResourceInput is the model's ListTagsForResourceRequest.
+type ListTagsForResourceInput struct {
+	ResourceArn string `json:"resourceArn,omitempty"`
+}
+
+// ListTagsForResourceOutput is the model's ListTagsForResourceResponse.
+type ListTagsForResourceOutput struct {
+	Tags []Tag `json:"tags,omitempty"`
+}
+
+// PutImageInput is the model's PutImageRequest.
+type PutImageInput struct {
+	RegistryId             string `json:"registryId,omitempty"`
+	RepositoryName         string `json:"repositoryName,omitempty"`
+	ImageManifest          string `json:"imageManifest,omitempty"`
+	ImageManifestMediaType string `json:"imageManifestMediaType,omitempty"`
+	ImageTag               string `json:"imageTag,omitempty"`
+	ImageDigest            string `json:"imageDigest,omitempty"`
+}
+
+// PutImageOutput is the model's PutImageResponse.
+type PutImageOutput struct {
+	Image *Image `json:"image,omitempty"`
+}
+
+// PutImageTagMutabilityInput is the model's PutImageTagMutabilityRequest.
+type PutImageTagMutabilityInput struct {
+	RegistryId                         string                              `json:"registryId,omitempty"`
+	RepositoryName                     string                              `json:"repositoryName,omitempty"`
+	ImageTagMutability                 string                              `json:"imageTagMutability,omitempty"`
+	ImageTagMutabilityExclusionFilters []ImageTagMutabilityExclusionFilter `json:"imageTagMutabilityExclusionFilters,omitempty"`
+}
+
+// PutImageTagMutabilityOutput is the model's PutImageTagMutabilityResponse.
+type PutImageTagMutabilityOutput struct {
+	RegistryId                         string                              `json:"registryId,omitempty"`
+	RepositoryName                     string                              `json:"repositoryName,omitempty"`
+	ImageTagMutability                 string                              `json:"imageTagMutability,omitempty"`
+	ImageTagMutabilityExclusionFilters []ImageTagMutabilityExclusionFilter `json:"imageTagMutabilityExclusionFilters,omitempty"`
+}
+
+// PutLifecyclePolicyInput is the model's PutLifecyclePolicyRequest.
+type PutLifecyclePolicyInput struct {
+	RegistryId          string `json:"registryId,omitempty"`
+	RepositoryName      string `json:"repositoryName,omitempty"`
+	LifecyclePolicyText string `json:"lifecyclePolicyText,omitempty"`
+}
+
+// PutLifecyclePolicyOutput is the model's PutLifecyclePolicyResponse.
+type PutLifecyclePolicyOutput struct {
+	RegistryId          string `json:"registryId,omitempty"`
+	RepositoryName      string `json:"repositoryName,omitempty"`
+	LifecyclePolicyText string `json:"lifecyclePolicyText,omitempty"`
+}
+
+// SetRepositoryPolicyInput is the model's SetRepositoryPolicyRequest.
+type SetRepositoryPolicyInput struct {
+	RegistryId     string `json:"registryId,omitempty"`
+	RepositoryName string `json:"repositoryName,omitempty"`
+	PolicyText     string `json:"policyText,omitempty"`
+	Force          *bool  `json:"force,omitempty"`
+}
+
+// SetRepositoryPolicyOutput is the model's SetRepositoryPolicyResponse.
+type SetRepositoryPolicyOutput struct {
+	RegistryId     string `json:"registryId,omitempty"`
+	RepositoryName string `json:"repositoryName,omitempty"`
+	PolicyText     string `json:"policyText,omitempty"`
+}
+
+// TagResourceInput is the model's TagResourceRequest.
+type TagResourceInput struct {
+	ResourceArn string `json:"resourceArn,omitempty"`
+	Tags        []Tag  `json:"tags,omitempty"`
+}
+
+// TagResourceOutput is the model's TagResourceResponse.
+type TagResourceOutput struct {
+}
+
+// UntagResourceInput is the model's UntagResourceRequest.
+type UntagResourceInput struct {
+	ResourceArn string   `json:"resourceArn,omitempty"`
+	TagKeys     []string `json:"tagKeys,omitempty"`
+}
+
+// UntagResourceOutput is the model's UntagResourceResponse.
+type UntagResourceOutput struct {
+}
+
 // AuthorizationData is a structure of the model.
 type AuthorizationData struct {
 	AuthorizationToken string    `json:"authorizationToken,omitempty"`
 	ExpiresAt          wire.Time `json:"expiresAt,omitzero"`
 	ProxyEndpoint      string    `json:"proxyEndpoint,omitempty"`
+}
+
+// DeleteReplication is a structure of the model.
+type DeleteReplication struct {
+	Enabled *bool `json:"enabled,omitempty"`
 }
 
 // DescribeImagesFilter is a structure of the model.
@@ -143,6 +384,45 @@ type ImageTagMutabilityExclusionFilter struct {
 	Filter     string `json:"filter,omitempty"`
 }
 
+// Layer is a structure of the model.
+type Layer struct {
+	LayerDigest       string `json:"layerDigest,omitempty"`
+	LayerAvailability string `json:"layerAvailability,omitempty"`
+	LayerSize         *int64 `json:"layerSize,omitempty"`
+	MediaType         string `json:"mediaType,omitempty"`
+}
+
+// LayerFailure is a structure of the model.
+type LayerFailure struct {
+	LayerDigest   string `json:"layerDigest,omitempty"`
+	FailureCode   string `json:"failureCode,omitempty"`
+	FailureReason string `json:"failureReason,omitempty"`
+}
+
+// ListImagesFilter is a structure of the model.
+type ListImagesFilter struct {
+	TagStatus   string `json:"tagStatus,omitempty"`
+	ImageStatus string `json:"imageStatus,omitempty"`
+}
+
+// ReplicationConfiguration is a structure of the model.
+type ReplicationConfiguration struct {
+	Rules []ReplicationRule `json:"rules,omitempty"`
+}
+
+// ReplicationDestination is a structure of the model.
+type ReplicationDestination struct {
+	Region     string `json:"region,omitempty"`
+	RegistryId string `json:"registryId,omitempty"`
+}
+
+// ReplicationRule is a structure of the model.
+type ReplicationRule struct {
+	Destinations      []ReplicationDestination `json:"destinations,omitempty"`
+	RepositoryFilters []RepositoryFilter       `json:"repositoryFilters,omitempty"`
+	DeleteReplication *DeleteReplication       `json:"deleteReplication,omitempty"`
+}
+
 // Repository is a structure of the model.
 type Repository struct {
 	RepositoryArn                      string                              `json:"repositoryArn,omitempty"`
@@ -154,4 +434,16 @@ type Repository struct {
 	ImageTagMutabilityExclusionFilters []ImageTagMutabilityExclusionFilter `json:"imageTagMutabilityExclusionFilters,omitempty"`
 	ImageScanningConfiguration         *ImageScanningConfiguration         `json:"imageScanningConfiguration,omitempty"`
 	EncryptionConfiguration            *EncryptionConfiguration            `json:"encryptionConfiguration,omitempty"`
+}
+
+// RepositoryFilter is a structure of the model.
+type RepositoryFilter struct {
+	Filter     string `json:"filter,omitempty"`
+	FilterType string `json:"filterType,omitempty"`
+}
+
+// Tag is a structure of the model.
+type Tag struct {
+	Key   string `json:"Key,omitempty"`
+	Value string `json:"Value,omitempty"`
 }
