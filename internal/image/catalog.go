@@ -36,10 +36,20 @@ type Options struct {
 	Toolkit      string       // absolute folder of the script toolkit
 	OCI          *oci.Store   // for all other images
 	Map          oci.ImageMap // the operator's; the zero value maps nothing
-	// Engine says that a container engine runs images that are not unpacked.
-	Engine bool
+	// Engine is the container engine that runs images of registries; nil when
+	// they are unpacked and run on this machine.
+	Engine Engine
+	// Pull is the reference by which an engine of this machine finds what
+	// another one resolves to: images of our own registry are at our own address.
+	Pull func(reference string) string
 	// Digest is the digest that ECR here tells of a built-in image.
 	Digest func(account, repository, tag string) string
+}
+
+// Engine is a container engine.
+type Engine interface {
+	// Pull makes that the engine has the image, and says on progress what it does.
+	Pull(ctx context.Context, reference string, progress io.Writer) error
 }
 
 // Catalog finds images. It is safe for concurrent use.
@@ -149,8 +159,8 @@ func (c *Catalog) Prepare(ctx context.Context, uri string, n runtime.Needs, prog
 		return runtime.Image{}, err
 	}
 	image := c.container(uri, found)
-	if c.Engine && found.Resolved != "" { // the engine pulls
-		return image, nil
+	if image.Engine != "" {
+		return image, c.Engine.Pull(ctx, image.Engine, progress)
 	}
 	image.Root, err = c.OCI.Unpack(ctx, found, progress)
 	return image, err
@@ -194,13 +204,10 @@ func (c *Catalog) script(uri string, f framework.Framework) runtime.Image {
 	return img
 }
 
-// systemPath is where programs are on this machine.
-const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
 // passed are the variables of the server that its jobs' pip needs as well to
 // reach the package index.
 func passed(name string) bool {
-	return strings.HasPrefix(name, "PIP_") || strings.HasPrefix(name, "UV_") || name == "SSL_CERT_FILE" || name == "REQUESTS_CA_BUNDLE" || name == "JAVA_HOME"
+	return strings.HasPrefix(name, "PIP_") || strings.HasPrefix(name, "UV_") || name == "SSL_CERT_FILE" || name == "REQUESTS_CA_BUNDLE"
 }
 
 // environment makes a framework image ready: a Python environment, which the
@@ -211,6 +218,13 @@ func (c *Catalog) environment(ctx context.Context, uri string, f framework.Frame
 		return img, fmt.Errorf("%w: %w", runtime.ErrUnprepared, err)
 	}
 	env, err := c.Environments.Ensure(ctx, f.Spec(n), progress)
+	if errors.Is(err, pyenv.ErrUnavailable) && len(n.Requirements) > 0 {
+		// Only wheels are installed here: what has to be built runs code of
+		// strangers, which belongs into the job.
+		fmt.Fprintf(progress, "requirements.txt is left to the job to install: %s\n", err)
+		n.Requirements = nil
+		env, err = c.Environments.Ensure(ctx, f.Spec(n), progress)
+	}
 	if errors.Is(err, pyenv.ErrUnavailable) {
 		return img, fmt.Errorf("%w: %w", runtime.ErrUnprepared, err)
 	}
@@ -225,10 +239,9 @@ func (c *Catalog) environment(ctx context.Context, uri string, f framework.Frame
 			img.Env[name] = v
 		}
 	}
-	img.Env["PATH"] = env.Dir + "/bin:" + c.Toolkit + "/bin:" + systemPath
-	img.Env["VIRTUAL_ENV"] = env.Dir
+	maps.Copy(img.Env, f.Variables(env))
+	img.Env["PATH"] += ":" + c.Toolkit + "/bin"
 	img.Env["PYTHONPATH"] = c.Toolkit
-	img.Env["PYTHONUNBUFFERED"] = "1"
 	img.Env["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
 	img.Mounts = []runtime.Mount{{Source: env.Dir, Target: env.Dir, Scratch: true}, {Source: c.Toolkit, Target: c.Toolkit, ReadOnly: true}}
 	if strings.HasPrefix(env.Base, filepath.Dir(env.Dir)+"/") { // an interpreter of ours, which tasks do not see otherwise
@@ -248,8 +261,8 @@ func (c *Catalog) container(uri string, found oci.Image) runtime.Image {
 	// docker run IMAGE train: the word takes the place of the image's command.
 	img.Train = append(append([]string(nil), img.Entrypoint...), "train")
 	img.Serve = append(append([]string(nil), img.Entrypoint...), "serve")
-	if c.Engine && found.Resolved != "" {
-		img.Engine = found.Resolved
+	if c.Engine != nil && found.Resolved != "" { // it has no way to one in a file
+		img.Engine = c.Pull(found.Resolved)
 	}
 	return img
 }

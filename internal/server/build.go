@@ -9,12 +9,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/sagebrush-ml/sagebrush/internal/algo/builtin"
 	"github.com/sagebrush-ml/sagebrush/internal/feature/hosting"
+	"github.com/sagebrush-ml/sagebrush/internal/feature/processing"
 	"github.com/sagebrush-ml/sagebrush/internal/feature/tag"
 	"github.com/sagebrush-ml/sagebrush/internal/feature/training"
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/cloudwatch"
-	"github.com/sagebrush-ml/sagebrush/internal/neighbor/ecr"
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/iam"
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/logs"
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/sts"
@@ -22,7 +21,6 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/proxy"
 	"github.com/sagebrush-ml/sagebrush/internal/reconcile"
 	"github.com/sagebrush-ml/sagebrush/internal/resource/sqlstore"
-	"github.com/sagebrush-ml/sagebrush/internal/runtime/process"
 )
 
 // build makes every part, what others need first.
@@ -65,10 +63,6 @@ func (s *Server) build(ctx context.Context) error {
 		return err
 	}
 	tags.Install(s.table)
-	if err := s.buildRegistry(); err != nil {
-		return err
-	}
-
 	metrics, err := cloudwatch.New(cloudwatch.Options{Path: s.path("metrics.db"), Log: log})
 	if err != nil {
 		return err
@@ -85,21 +79,32 @@ func (s *Server) build(ctx context.Context) error {
 	s.close = append(s.close, objects)
 	s.add("objects", objects.Run)
 
-	tasks, err := process.New(process.Options{Dir: s.path("tasks"), Self: []string{self, "task"}, Hide: []string{s.opt.Home}, Log: log})
+	catalog, shelf, tasks, err := s.buildImages(ctx, db, objects, self)
 	if err != nil {
 		return err
 	}
-
-	train, err := training.New(training.Options{DB: db, Runtime: tasks, Images: images{self}, Objects: objects, Logs: logStore,
-		Metrics: metrics, Roles: users, Dir: s.path("work", "training"), Log: log, Registerer: reg, Loops: loops})
+	door := s.inner.Addr().String()
+	around := surroundings{url: "http://" + door, sessions: sessions}
+	train, err := training.New(training.Options{DB: db, Runtime: tasks, Images: catalog, Objects: objects, Logs: logStore,
+		Metrics: metrics, Roles: users, Dir: s.path("work", "training"), Env: around.training, Reach: []string{door},
+		FileSystems: s.opt.FileSystems, Feed: []string{self, "feed"}, Spot: training.Spot{Every: s.opt.SpotInterruptEvery, Pause: s.opt.SpotPause},
+		Log: log, Registerer: reg, Loops: loops})
 	if err != nil {
 		return err
 	}
 	train.Install(s.table)
 	s.add("training", train.Run)
 
-	host := hosting.New(hosting.Options{DB: db, Runtime: tasks, Images: images{self}, Objects: objects, Logs: logStore,
-		Metrics: metrics, Roles: users, Dir: s.path("work", "hosting"), Log: log, Loops: loops})
+	process, err := processing.New(processing.Options{DB: db, Runtime: tasks, Images: catalog, Objects: objects, Logs: logStore,
+		Metrics: metrics, Roles: users, Dir: s.path("work", "processing"), Env: around.processing, Reach: []string{door}, Log: log, Loops: loops})
+	if err != nil {
+		return err
+	}
+	process.Install(s.table)
+	s.add("processing", process.Run)
+
+	host := hosting.New(hosting.Options{DB: db, Runtime: tasks, Images: catalog, Objects: objects, Logs: logStore,
+		Metrics: metrics, Roles: users, Dir: s.path("work", "hosting"), Env: around.serving, Reach: []string{door}, Log: log, Loops: loops})
 	host.Install(s.table)
 	s.add("hosting", host.Run)
 
@@ -107,20 +112,8 @@ func (s *Server) build(ctx context.Context) error {
 	if err := users.Ensure(ctx); err != nil {
 		return err
 	}
-	s.front(reg, users, objects.Handler())
-	return nil
-}
-
-// buildRegistry lets ECR tell which images this server can run.
-func (s *Server) buildRegistry() error {
-	o := ecr.Options{Endpoint: s.URL()}
-	for _, r := range builtin.Repositories() {
-		o.Repositories = append(o.Repositories, ecr.Repository{Registry: r.Registry, Name: r.Name, Tags: r.Tags})
-	}
-	registry, err := ecr.New(o)
-	if err != nil {
-		return err
-	}
-	registry.Install(s.table)
+	s.front(reg, users, objects.Handler(), shelf, map[string]func(context.Context, []byte) (any, error){
+		"InterruptTrainingJob": interrupt(train),
+	})
 	return nil
 }

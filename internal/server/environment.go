@@ -4,9 +4,6 @@ package server
 
 import (
 	"context"
-	"net"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/feature/processing"
@@ -70,17 +67,4 @@ func (e surroundings) processing(ctx context.Context, j processing.Job) (map[str
 
 func (e surroundings) serving(ctx context.Context, role, endpoint string) (map[string]string, error) {
 	return e.variables(ctx, role, endpoint, servingLasts)
-}
-
-// inside is the URL of this server as a container on this machine reaches it.
-func inside(endpoint string) (string, []string) {
-	u, err := url.Parse(endpoint)
-	if err != nil {
-		return endpoint, nil
-	}
-	host := u.Hostname()
-	if ip := net.ParseIP(strings.Trim(host, "[]")); ip != nil && ip.IsUnspecified() {
-		u.Host = net.JoinHostPort("127.0.0.1", u.Port())
-	}
-	return u.String(), []string{u.Host}
 }

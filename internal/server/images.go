@@ -4,58 +4,125 @@ package server
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"fmt"
-	"io"
+	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo/builtin"
+	"github.com/sagebrush-ml/sagebrush/internal/framework"
+	"github.com/sagebrush-ml/sagebrush/internal/image"
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/ecr"
+	"github.com/sagebrush-ml/sagebrush/internal/object"
+	"github.com/sagebrush-ml/sagebrush/internal/oci"
+	"github.com/sagebrush-ml/sagebrush/internal/pyenv"
+	"github.com/sagebrush-ml/sagebrush/internal/registry"
+	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
+	"github.com/sagebrush-ml/sagebrush/internal/toolkit"
 )
 
-// images knows the images of the built-in algorithms: their entry point is our
-// own binary.
-type images struct{ self string }
+// registryBucket holds the images that were pushed. Users see it as any bucket
+// of theirs, and should leave it alone.
+const registryBucket = "sagebrush-registry"
 
-var _ runtime.Images = images{}
-
-// Image implements runtime.Images. What is not found says what is known.
-func (i images) Image(_ context.Context, uri string, _ runtime.Needs) (runtime.Image, error) {
-	ref, err := builtin.Resolve(uri)
+// buildImages makes what finds images and makes them ready, the door of the
+// registry, and what runs tasks.
+func (s *Server) buildImages(ctx context.Context, db resource.DB, objects object.Store, self string) (*image.Catalog, http.Handler, runtime.Runtime, error) {
+	shelf, err := registry.New(registry.Options{Objects: objects, Bucket: registryBucket, Dir: s.path("work", "registry"), Log: s.opt.Log})
 	if err != nil {
-		return runtime.Image{}, fmt.Errorf("%w: %w", runtime.ErrNoImage, err)
+		return nil, nil, nil, err
 	}
-	if ref.Algorithm == "" {
-		if name, ok := builtin.Known(uri); ok {
-			return runtime.Image{}, fmt.Errorf("%w: the built-in algorithm %s is not built in Sagebrush yet; built are %s",
-				runtime.ErrNoImage, name, strings.Join(builtin.Names(), ", "))
+	s.close = append(s.close, shelf)
+	s.add("registry", shelf.Run)
+	o := ecr.Options{Endpoint: s.URL(), DB: db, Account: s.creds.Account, Images: shelf, Log: s.opt.Log, Key: s.registryKey()}
+	for _, r := range builtin.Repositories() {
+		o.Repositories = append(o.Repositories, ecr.Repository{Registry: r.Registry, Name: r.Name, Tags: r.Tags})
+	}
+	known := map[string]bool{}
+	for _, r := range o.Repositories {
+		known[r.Registry+"/"+r.Name] = true
+	}
+	for _, r := range framework.Repositories() {
+		if !known[r.Registry+"/"+r.Name] { // XGBoost's is both
+			o.Repositories = append(o.Repositories, ecr.Repository{Registry: r.Registry, Name: r.Name, Tags: r.Tags})
 		}
-		return runtime.Image{}, fmt.Errorf("%w: Sagebrush runs the built-in algorithms (%s); other images are not supported yet",
-			runtime.ErrNoImage, strings.Join(builtin.Names(), ", "))
 	}
-	a, ok := builtin.Lookup(ref.Algorithm)
-	if !ok {
-		return runtime.Image{}, fmt.Errorf("%w: %s", runtime.ErrNoImage, ref.Algorithm)
+	repositories, err := ecr.New(o)
+	if err != nil {
+		return nil, nil, nil, err
 	}
-	img := runtime.Image{URI: uri, Resolved: resolved(uri),
-		Train: []string{i.self, "algo", "train", ref.Algorithm},
-		Serve: []string{i.self, "algo", "serve", ref.Algorithm},
+	repositories.Install(s.table)
+	s.add("ecr", repositories.Run)
+
+	environments, err := pyenv.New(pyenv.Options{Dir: s.environments(), Wheels: s.opt.Wheels, Offline: s.opt.Offline, Pythons: s.opt.Pythons, OnlyWheels: true, Log: s.opt.Log})
+	if err != nil {
+		return nil, nil, nil, err
 	}
-	for _, m := range a.Spec().Metrics {
-		img.Metrics = append(img.Metrics, runtime.ImageMetric{Name: m.Name, Regex: m.Regex})
+	tools, err := toolkit.Install(s.path("toolkit"))
+	if err != nil {
+		return nil, nil, nil, err
 	}
-	return img, nil
+	unpacked, err := oci.New(oci.Options{Dir: s.path("images"), Own: repositories.Own, Local: shelf, Log: s.opt.Log})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	mapped, err := s.imageMap()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	own := func(ref string) bool {
+		r, err := oci.Parse(ref)
+		return err == nil && repositories.Own(r.Host)
+	}
+	run, err := s.buildRuntimes(ctx, self, repositories.Credentials, own)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	options := image.Options{Self: self, Environments: environments, Toolkit: tools, OCI: unpacked, Map: mapped, Digest: ecr.Digest}
+	if run.images {
+		options.Engine = run.engine
+		options.Pull = func(ref string) string {
+			if !own(ref) {
+				return ref
+			}
+			_, rest, _ := strings.Cut(ref, "/")
+			return s.ln.Addr().String() + "/" + rest
+		}
+	}
+	return image.New(options), shelf.Handler(repositories), run.tasks, nil
 }
 
-// Prepare implements runtime.Images: our own binary is always ready.
-func (i images) Prepare(ctx context.Context, uri string, n runtime.Needs, _ io.Writer) (runtime.Image, error) {
-	return i.Image(ctx, uri, n)
+// registryKey signs the tokens of ECR, so that a docker login outlives a restart.
+func (s *Server) registryKey() []byte {
+	mac := hmac.New(sha256.New, []byte(s.creds.SecretKey))
+	mac.Write([]byte("registry tokens"))
+	return mac.Sum(nil)
 }
 
-// resolved is the digest form of a built-in image's URI, as ECR here tells it.
-func resolved(uri string) string {
-	host, rest, _ := strings.Cut(uri, "/")
-	account, _, _ := strings.Cut(host, ".")
-	name, tag, _ := strings.Cut(rest, ":")
-	return host + "/" + name + "@" + ecr.Digest(account, name, tag)
+// environments is the folder of Python environments.
+func (s *Server) environments() string {
+	if s.opt.Environments != "" {
+		return s.opt.Environments
+	}
+	return s.path("environments")
+}
+
+// imageMap reads the operator's file.
+func (s *Server) imageMap() (oci.ImageMap, error) {
+	if s.opt.ImageMap == "" {
+		return oci.ImageMap{}, nil
+	}
+	text, err := os.ReadFile(s.opt.ImageMap)
+	if err != nil {
+		return oci.ImageMap{}, fmt.Errorf("image map: %w", err)
+	}
+	m, err := oci.ParseImageMap(text)
+	if err != nil {
+		return m, fmt.Errorf("%s: %w", filepath.Base(s.opt.ImageMap), err)
+	}
+	return m, nil
 }

@@ -71,15 +71,17 @@ func Services() []*wire.Service {
 
 // Server is the running whole.
 type Server struct {
-	opt   Options
-	creds Credentials
-	table *op.Table
-	lock  *os.File
-	parts []part
-	close []io.Closer // in the order of opening
-	gate  *gateway.Gateway
-	ln    net.Listener
-	ready chan struct{}
+	opt    Options
+	creds  Credentials
+	table  *op.Table
+	lock   *os.File
+	parts  []part
+	close  []io.Closer // in the order of opening
+	gate   *gateway.Gateway
+	ln     net.Listener
+	inner  net.Listener // where containers come in
+	bridge net.Listener // where those of an engine do; nil without
+	ready  chan struct{}
 }
 
 // part is something that runs until its context ends.
@@ -128,6 +130,9 @@ func New(ctx context.Context, o Options) (_ *Server, err error) {
 	}
 	if s.ln, err = net.Listen("tcp", o.Listen); err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
+	}
+	if s.inner, err = s.listenInner(); err != nil {
+		return nil, err
 	}
 	if err := s.build(ctx); err != nil {
 		return nil, err
@@ -186,6 +191,17 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	web := &http.Server{Handler: s.gate, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(s.opt.Log.Handler(), slog.LevelDebug)}
+	for _, ln := range []net.Listener{s.inner, s.bridge} {
+		if ln == nil {
+			continue
+		}
+		g.Go(func() error {
+			if err := web.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("inner door: %w", err)
+			}
+			return nil
+		})
+	}
 	g.Go(func() error {
 		var err error
 		if s.opt.TLSCert != "" {
@@ -225,8 +241,10 @@ func (s *Server) Close() { s.shut() }
 
 // shut closes what was opened, last first.
 func (s *Server) shut() {
-	if s.ln != nil {
-		s.ln.Close()
+	for _, ln := range []net.Listener{s.ln, s.inner, s.bridge} {
+		if ln != nil {
+			ln.Close()
+		}
 	}
 	for i := len(s.close) - 1; i >= 0; i-- {
 		if err := s.close[i].Close(); err != nil {
@@ -248,10 +266,10 @@ func (s *Server) path(elem ...string) string {
 }
 
 // front builds the gateway over everything that was installed.
-func (s *Server) front(reg *prometheus.Registry, keys auth.Keys, s3 http.Handler) {
+func (s *Server) front(reg *prometheus.Registry, keys auth.Keys, s3, registry http.Handler, own map[string]func(context.Context, []byte) (any, error)) {
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.gate = gateway.New(gateway.Options{
-		Table: s.table, Services: Services(), Verifier: auth.New(auth.Options{Keys: keys}), S3: s3,
+		Table: s.table, Services: Services(), Verifier: auth.New(auth.Options{Keys: keys}), S3: s3, Registry: registry, Own: own,
 		Metrics: promhttp.HandlerFor(reg, promhttp.HandlerOpts{}), MetricsToken: s.opt.MetricsToken,
 		Log: s.opt.Log, Registerer: reg,
 	})

@@ -22,10 +22,10 @@ func Reason(s Seen, noun, failure string, hosts int, room string, disk int64) st
 	if s.Failed != nil {
 		task = s.States[s.Failed.ID]
 		if s.Failed.Beside {
-			if failure == "" {
-				failure = task.Reason
+			if failure == "" { // it was killed
+				failure = "InternalServerError: The input of " + s.Failed.Host + " was cut off: its feeder was lost " + task.Reason
 			}
-			return WithCode("ClientError: Data download failed: the input of "+s.Failed.Host+" could not be streamed: "+failure, task.ExitCode)
+			return WithCode(failure, task.ExitCode)
 		}
 		if hosts > 1 {
 			host = " on " + s.Failed.Host

@@ -43,6 +43,8 @@ type Seen struct {
 	Partial bool
 	// Broken: one has failed and others still run; they cannot go on.
 	Broken bool
+	// Serving: the hosts' tasks have ended, and some that serve them have not.
+	Serving bool
 	// Failed is the member that failed first; nil when none has.
 	Failed *Member
 	// States are the tasks' own, by ID.
@@ -73,9 +75,7 @@ func Sum(members []Member, states map[runtime.ID]runtime.State) Seen {
 		case runtime.Missing:
 			missing++
 		case runtime.Exited:
-			// What serves a host is stopped when the host has ended.
-			stopped := m.Beside && s.ExitCode >= 128
-			if failed(s) && !stopped && (out.Failed == nil || earlier(s, states[out.Failed.ID])) {
+			if failed(s) && (out.Failed == nil || earlier(s, states[out.Failed.ID])) {
 				out.Failed = &members[i]
 			}
 		default:
@@ -107,6 +107,7 @@ func Sum(members []Member, states map[runtime.ID]runtime.State) Seen {
 		out.Phase = runtime.Running
 	}
 	out.Partial = missing > 0 && missing < len(members)
+	out.Serving = out.Phase == runtime.Exited && running > 0
 	out.Broken = out.Failed != nil && running > 0 && out.Phase != runtime.Exited
 	if out.Phase != runtime.Exited {
 		out.Ended = time.Time{}

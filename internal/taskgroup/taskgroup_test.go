@@ -39,7 +39,7 @@ func TestSum(t *testing.T) {
 		feed   *runtime.State // beside the first host
 		phase  runtime.Phase
 		failed string
-		flags  string // partial, broken
+		flags  string // partial, broken, serving
 	}{
 		{"nothing was begun", []runtime.State{missing, missing}, nil, runtime.Missing, "", ""},
 		{"one was begun", []runtime.State{running, missing}, nil, runtime.Pending, "", "partial"},
@@ -52,8 +52,9 @@ func TestSum(t *testing.T) {
 		{"what was stopped for another did not fail first", []runtime.State{state(runtime.Exited, 143, 5, 9), state(runtime.Exited, 3, 5, 9)}, nil, runtime.Exited, "algo-2", ""},
 		{"one has ended and the other is gone", []runtime.State{state(runtime.Exited, 0, 5, 9), missing}, nil, runtime.Exited, "", "partial"},
 		{"a feed that failed is the job's failure", []runtime.State{running}, new(state(runtime.Exited, 1, 5, 7)), runtime.Running, "algo-1", "broken"},
-		{"a feed that was stopped is not", []runtime.State{state(runtime.Exited, 0, 5, 9)}, new(state(runtime.Exited, 143, 5, 10)), runtime.Exited, "", ""},
-		{"a feed is not waited for", []runtime.State{state(runtime.Exited, 0, 5, 9)}, new(running), runtime.Exited, "", ""},
+		{"also when it ended after its host", []runtime.State{state(runtime.Exited, 0, 5, 9)}, new(state(runtime.Exited, 137, 5, 10)), runtime.Exited, "algo-1", ""},
+		{"a feed ends after its host", []runtime.State{state(runtime.Exited, 0, 5, 9)}, new(state(runtime.Exited, 0, 5, 10)), runtime.Exited, "", ""},
+		{"until then it serves", []runtime.State{state(runtime.Exited, 0, 5, 9)}, new(running), runtime.Exited, "", "serving"},
 		{"a feed alone is not the job", []runtime.State{missing}, new(running), runtime.Missing, "", "partial"},
 	}
 	for _, tt := range tests {
@@ -79,6 +80,9 @@ func TestSum(t *testing.T) {
 			}
 			if got.Broken {
 				flags = append(flags, "broken")
+			}
+			if got.Serving {
+				flags = append(flags, "serving")
 			}
 			if got.Phase != tt.phase || failed != tt.failed || strings.Join(flags, " ") != tt.flags {
 				t.Errorf("%s, failed %q, %v", got.Phase, failed, flags)

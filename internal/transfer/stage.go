@@ -78,6 +78,25 @@ func (m Mover) Stage(ctx context.Context, s Source, at Place) (*runtime.Mount, e
 	return nil, nil
 }
 
+// Place puts items into dir under their names: as links to the objects' files
+// where they are files of this machine, else as copies.
+func (m Mover) Place(ctx context.Context, items []Item, dir string) error {
+	local, isLocal := m.Objects.(object.Local)
+	for i, it := range items {
+		err := errNoLink
+		if isLocal {
+			err = Link(ctx, local, items[i:i+1], dir)
+		}
+		if errors.Is(err, errNoLink) {
+			err = m.copyItem(ctx, it, dir, false)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Copy copies the objects below a prefix into dir, under the names that Items
 // gives them. No objects are no error.
 func (m Mover) Copy(ctx context.Context, u object.URI, dir string) error {
@@ -137,7 +156,7 @@ var (
 )
 
 // Link makes hard links to the objects' files in dir, under the items' names.
-// Where the file systems do not allow that, CannotLink(err) holds.
+// Where the file systems do not allow that, the error is errNoLink.
 func Link(ctx context.Context, local object.Local, items []Item, dir string) error {
 	made := map[string]bool{}
 	for _, it := range items {
@@ -164,9 +183,6 @@ func Link(ctx context.Context, local object.Local, items []Item, dir string) err
 	}
 	return nil
 }
-
-// CannotLink tells that Link failed because of the file systems.
-func CannotLink(err error) bool { return errors.Is(err, errNoLink) }
 
 func sameName(it Item) error {
 	return BadData("the key %q would be the file %q, which another key is already", it.URI.Key, it.Name)

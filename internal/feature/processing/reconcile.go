@@ -49,7 +49,7 @@ func (s *Service) reconcile(ctx context.Context, key resource.Key) (reconcile.Re
 		case err != nil:
 			return reconcile.Retry, err
 		case st.do == stop:
-			return reconcile.Result{}, nil // its end wakes us
+			return reconcile.Result{After: st.grace + time.Second}, nil // its end wakes us, and may be missed
 		case st.do == conclude:
 			return reconcile.Done, nil
 		}

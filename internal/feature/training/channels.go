@@ -101,7 +101,7 @@ func (s *Service) stageChannels(ctx context.Context, j Job, mounts map[string][]
 			break
 		}
 	}
-	return s.stageFeeds(ctx, j, mounts)
+	return s.stageFeeds(ctx, j)
 }
 
 // stageChannel stages a channel for one host, the i-th of n that get it.

@@ -110,6 +110,8 @@ func decide(j Job, s seen, rules Spot, now time.Time) step {
 		return step{do: wait, again: rest}
 	}
 	switch { // Exited
+	case s.Serving: // what fed the hosts ends now, and says whether they had all
+		return step{do: stop, grace: brokenGrace}
 	case !stopping && !ran && s.Partial && s.Failed == nil: // quicker than its neighbours were begun
 		return step{do: start}
 	case !stopping && !ran: // it was too quick for us to see it run

@@ -50,7 +50,7 @@ func (s *Service) reconcile(ctx context.Context, key resource.Key) (reconcile.Re
 		case err != nil:
 			return reconcile.Retry, err
 		case st.do == stop:
-			return reconcile.Result{}, nil // its end wakes us
+			return reconcile.Result{After: st.grace + time.Second}, nil // its end wakes us, and may be missed
 		case st.do == conclude:
 			return reconcile.Done, nil
 		}
@@ -91,7 +91,7 @@ func (s *Service) take(ctx context.Context, j Job, look seen, st step) error {
 		return s.orFail(ctx, j, downloading, "ClientError: ", s.start(ctx, j))
 	case stop:
 		for _, m := range members(j, j.Private.Attempt) {
-			if m.Beside { // it goes when those that it serves have gone
+			if m.Beside != look.Serving { // what serves hosts goes when they have gone
 				continue
 			}
 			if err := s.Runtime.Stop(ctx, m.ID, st.grace); err != nil {

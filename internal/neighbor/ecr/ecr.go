@@ -185,6 +185,12 @@ func (s *Service) password(user string, ends time.Time) string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(b))
 }
 
+// Credentials are what a container engine of this machine signs in with, good
+// for twelve hours.
+func (s *Service) Credentials() (user, password string) {
+	return tokenUser, s.password(tokenUser, s.now().Add(tokenLasts).Truncate(time.Second))
+}
+
 // Admits tells whether user and password are of a token that has not ended, for
 // whoever serves the registry: that of GetAuthorizationToken for everything, and
 // that of GetDownloadUrlForLayer for its one method and path.

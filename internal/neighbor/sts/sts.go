@@ -155,7 +155,8 @@ func (s *Service) Session(ctx context.Context, roleARN, name string, lasts time.
 	if err != nil {
 		return auth.Key{}, fmt.Errorf("session of %q: %w", roleARN, err)
 	}
-	id, _, ok, err := s.Directory.RoleFor(ctx, roleARN)
+	// There is no caller here: the server itself asks, for the role's account.
+	id, _, ok, err := s.Directory.RoleFor(auth.WithCaller(ctx, auth.Caller{Account: a.Account}), roleARN)
 	if err == nil && !ok {
 		err = errors.New("there is no such role")
 	}
