@@ -43,7 +43,7 @@ with tempfile.TemporaryDirectory() as folder:
     script = pathlib.Path(folder, "count.py")
     script.write_text("""
 import sklearn, pandas
-table = pandas.read_csv("/opt/ml/processing/input/data/breast_cancer.csv")
+table = pandas.read_csv("/opt/ml/processing/input/data/breast_cancer.csv", header=None, skiprows=1)
 print(f"scikit-learn {sklearn.__version__} sees {len(table)} rows")
 table.head(10).to_csv("/opt/ml/processing/output/train/head.csv", index=False, header=False)
 """)

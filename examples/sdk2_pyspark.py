@@ -18,13 +18,18 @@ from sagemaker.spark.processing import PySparkProcessor
 
 here = pathlib.Path(__file__).resolve().parent
 session = sagemaker.Session()
+rows = [line.split(",") for line in (here.parent / "internal/demo/data/breast_cancer.csv").read_text().splitlines()[1:]]
+header = [f"f{i}" for i in range(len(rows[0]) - 1)] + ["label"]
+table = pathlib.Path(tempfile.mkdtemp(), "cancer.csv")
+table.write_text("".join(",".join(row) + "\n" for row in [header, *rows]))
+
 processor = PySparkProcessor(
-    base_job_name="count", framework_version="3.5", py_version="py312", role=sagemaker.get_execution_role(),
+    base_job_name="count", framework_version="3.5", role=sagemaker.get_execution_role(),
     instance_count=1, instance_type="ml.m5.xlarge", sagemaker_session=session)
 processor.run(
     submit_app=str(here / "code/spark/count.py"),
-    arguments=["--input", "/opt/ml/processing/input/data/breast_cancer.csv", "--output", "/opt/ml/processing/output/counts/result"],
-    inputs=[ProcessingInput(source=str(here.parent / "internal/demo/data/breast_cancer.csv"), destination="/opt/ml/processing/input/data", input_name="data")],
+    arguments=["--input", "/opt/ml/processing/input/data/cancer.csv", "--output", "/opt/ml/processing/output/counts/result"],
+    inputs=[ProcessingInput(source=str(table), destination="/opt/ml/processing/input/data", input_name="data")],
     outputs=[ProcessingOutput(source="/opt/ml/processing/output/counts", output_name="counts")],
 )
 with tempfile.TemporaryDirectory() as folder:

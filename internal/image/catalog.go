@@ -192,9 +192,11 @@ func (c *Catalog) resolved(uri string) string {
 var kinds = map[string]string{"scikit-learn": "sklearn", "xgboost": "xgboost", "pytorch": "pytorch", "tensorflow": "tensorflow",
 	"huggingface-pytorch": "huggingface", "huggingface-tensorflow": "huggingface", "spark": "python", "python": "python"}
 
-// script is a framework image, not made ready.
+// script is a framework image, not made ready. It works in a folder that it can
+// write to, as in a container of AWS's, whose whole root is writable: remote
+// functions make their workspace where they are.
 func (c *Catalog) script(uri string, f framework.Framework) runtime.Image {
-	img := runtime.Image{URI: uri, Script: true, Command: []string{"python3"}, Env: map[string]string{"SAGEBRUSH_FRAMEWORK": kinds[f.Name]}}
+	img := runtime.Image{URI: uri, Script: true, Command: []string{"python3"}, WorkDir: "/tmp", Env: map[string]string{"SAGEBRUSH_FRAMEWORK": kinds[f.Name]}}
 	if f.Train {
 		img.Train = []string{"python3", "-m", "sagebrush_toolkit.train"}
 	}

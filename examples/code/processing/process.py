@@ -13,7 +13,7 @@ parser.add_argument("--share", type=float, default=0.7)
 args = parser.parse_args()
 
 root = pathlib.Path("/opt/ml/processing")
-table = clean(pandas.read_csv(root / "input/data/breast_cancer.csv"))
+table = clean(pandas.read_csv(root / "input/data/breast_cancer.csv", header=None, skiprows=1))
 cut = int(len(table) * args.share)
 for name, part in {"train": table[:cut], "test": table[cut:]}.items():
     folder = root / "output" / name

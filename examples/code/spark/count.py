@@ -12,7 +12,7 @@ args = parser.parse_args()
 
 spark = SparkSession.builder.appName("count").getOrCreate()
 table = spark.read.csv(args.input, header=True, inferSchema=True)
-counts = table.groupBy(table.columns[-1]).count().orderBy("count")
+counts = table.groupBy("label").count().orderBy("count")
 counts.show()
 counts.coalesce(1).write.mode("overwrite").csv(args.output, header=True)
 spark.stop()
