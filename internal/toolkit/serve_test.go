@@ -255,6 +255,29 @@ func TestStopLetsRequestsComeToTheirEnd(t *testing.T) {
 	}
 }
 
+func TestStopWhileTheModelLoads(t *testing.T) {
+	c := newContainer(t, map[string]string{"model/code/inference.py": "import os, time\ndef model_fn(d):\n    open(os.path.join(d, 'loading'), 'w').close()\n    time.sleep(600)\n"})
+	s := c.start(t)
+	poll(t, "the model is being loaded", func() bool { _, err := os.Stat(c.path("model/loading")); return err == nil })
+	if _, err := s.dial(); err == nil {
+		t.Error("connections are taken before the model is there")
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	poll(t, "the server ends", func() bool {
+		select {
+		case <-s.ended:
+			return true
+		default:
+			return false
+		}
+	})
+	if s.err != nil {
+		t.Errorf("the server ended with %v", s.err)
+	}
+}
+
 func closeIf(c net.Conn) {
 	if c != nil {
 		c.Close()

@@ -232,6 +232,21 @@ func TestDistributionsRunTheirLaunchers(t *testing.T) {
 	}
 }
 
+func TestMPIRunsItsProcesses(t *testing.T) {
+	if _, err := exec.LookPath("mpirun"); err != nil {
+		t.Skipf("no MPI: %v", err)
+	}
+	c := newContainer(t, map[string]string{"code/train.py": "import os\nprint('rank', os.environ['OMPI_COMM_WORLD_RANK'], 'of', os.environ['OMPI_COMM_WORLD_SIZE'], os.environ['SM_CURRENT_HOST'])\n",
+		"input/config/resourceconfig.json": `{"current_host": "algo-1", "hosts": ["algo-1"]}`})
+	c.hyperparameters(t, map[string]any{"sagemaker_program": "train.py", "sagemaker_mpi_enabled": true, "sagemaker_mpi_num_of_processes_per_host": 3})
+	out, code := c.train(t)
+	for _, want := range []string{"rank 0 of 3 algo-1", "rank 1 of 3 algo-1", "rank 2 of 3 algo-1"} {
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("exit code %d, no %q in\n%s", code, want, out)
+		}
+	}
+}
+
 func TestSeveralHostsWithoutDistributionEachRunTheScript(t *testing.T) {
 	for _, host := range []string{"algo-1", "algo-2"} {
 		c := newContainer(t, map[string]string{"code/train.sh": "#!/bin/sh\necho \"$SM_CURRENT_HOST of $SM_HOSTS: $*\"\n",

@@ -3,8 +3,8 @@
 errors are noted, signals reach all of its processes."""
 
 import builtins
-import ctypes
 import os
+import re
 import select
 import signal
 import subprocess
@@ -18,10 +18,19 @@ _MARKS = [name.encode() for name in dir(builtins) if name.endswith(("Error", "Ex
     b"Invalid requirement", b"ResourceExhaustedError", b"OutOfRangeError", b"InvalidArgumentError", b"ExecuteUserScriptError",
     b"mpirun.real", b"ORTE"]
 
+# What mpirun puts before lines to tell whose they are.
+_TAG = re.compile(rb"^(\[\d+,\d+\]<std(?:err|out)>:? ?)+")
+
 # How much of it is kept. A failure reason is its first 1,024 characters.
 _KEPT = 1 << 16
 
 _PR_SET_PDEATHSIG = 1
+
+try:  # looked up here: little may be done between fork and exec
+    import ctypes
+    _prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+except (ImportError, OSError, AttributeError):
+    _prctl = None
 
 
 class _Message:
@@ -40,6 +49,7 @@ class _Message:
     def _line(self, line):
         if self._size > _KEPT:
             return
+        line = _TAG.sub(b"", line)
         if self._lines or any(mark in line for mark in self._marks):
             text = line.decode("utf-8", "replace").strip(" :\r\n")
             self._lines.append(text)
@@ -55,8 +65,8 @@ class _Message:
 def _last_gasp():
     """In the child: a process group of its own, and no life after ours."""
     os.setpgrp()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if _prctl:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def run(command, cwd, error_class=errors.ExecuteUserScriptError):

@@ -108,8 +108,11 @@ class Server:
         read, write = os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
+        # The worker says what signals mean to it before it takes any.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         pid = os.fork()
         if pid:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             os.close(write)
             self.pipes[pid] = read
             return

@@ -27,7 +27,9 @@ NOT_LOADED, TOO_LONG = 3, 4
 # so that those who have fewer are first; and at most.
 _YIELD, _YIELD_MOST = 0.0005, 0.010
 
-_HEADER_TIMEOUT = 75  # seconds that a connection may be idle
+# Seconds that a connection may be idle: longer than clients keep theirs, so
+# that it is not closed under a request.
+_IDLE = 600
 
 
 class Worker:
@@ -51,8 +53,9 @@ class Worker:
         wake_read, wake_write = os.pipe()
         os.set_blocking(wake_write, False)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        signal.signal(signal.SIGTERM, self._drain)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process tells
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing to finish yet
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         try:
             self.service.load()
         except LoadError as e:
@@ -61,8 +64,7 @@ class Worker:
         except (Exception, SystemExit):
             log.exception("the model could not be loaded")
             return NOT_LOADED
-        if self.draining:
-            return 0
+        signal.signal(signal.SIGTERM, self._drain)
         if hasattr(self.service, "rest_port"):
             self._models()
         self.listener.setblocking(False)
@@ -78,6 +80,7 @@ class Worker:
             self._watch()
             if self.listener in ready and not self.draining:
                 self._accept()
+        self.listener.close()
         self._finish()
         return 0
 
@@ -98,7 +101,7 @@ class Worker:
             time.sleep(0.1)
             return
         sock.setblocking(True)
-        sock.settimeout(_HEADER_TIMEOUT)
+        sock.settimeout(_IDLE)
         if sock.family != getattr(socket, "AF_UNIX", None):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = Connection(sock, self.max_body)
