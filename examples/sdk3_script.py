@@ -8,6 +8,7 @@ Nothing here knows of any place but Amazon SageMaker. To run it elsewhere:
 Data: Breast Cancer Wisconsin (Diagnostic), see internal/demo/data/README.md.
 """
 
+import logging
 import pathlib
 import tempfile
 
@@ -18,6 +19,7 @@ from sagemaker.core.shapes import ProcessingInput, ProcessingOutput, ProcessingS
 from sagemaker.train import ModelTrainer
 from sagemaker.train.configs import Compute, InputData, SourceCode
 
+logging.basicConfig(level=logging.INFO)  # the SDK shows a job's log by its logger
 here = pathlib.Path(__file__).resolve().parent
 data = here.parent / "internal/demo/data/breast_cancer.csv"
 rows = [line.split(",") for line in data.read_text().splitlines()[1:]]

@@ -16,9 +16,14 @@ import time
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1])]
 
 import boosting  # noqa: E402
+import channels  # noqa: E402
+import hosts  # noqa: E402
 import invoke  # noqa: E402
 import jobs  # noqa: E402
+import lines  # noqa: E402
+import overhead  # noqa: E402
 import page  # noqa: E402
+import pipe  # noqa: E402
 import program  # noqa: E402
 import records  # noqa: E402
 from lab import Lab, table  # noqa: E402
@@ -29,6 +34,11 @@ PARTS = {
     "invoke": ("InvokeEndpoint beside a bare handler and FastAPI", invoke.run),
     "records": ("Create, Describe and List with many training jobs stored", records.run),
     "boosting": ("XGBoost beside the Python library", boosting.run),
+    "pipe": ("Pipe mode: a FIFO beside the file", pipe.run),
+    "channels": ("A job on a large channel in File and FastFile mode", channels.run),
+    "overhead": ("Jobs of one's own code beside the same program run by hand", overhead.run),
+    "lines": ("Lines of a job's log on their way to CloudWatch Logs", lines.run),
+    "hosts": ("XGBoost on two hosts beside one", hosts.run),
     "program": ("The demonstration, the start, size and memory", program.run),
 }
 

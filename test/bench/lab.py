@@ -26,7 +26,9 @@ class Lab:
         self.binary = self.dir / "sagebrush"
         shutil.copy2(servers.BINARY, self.binary)
         servers.BINARY = self.binary  # Server starts this one
-        subprocess.run(["go", "build", "-trimpath", "-o", self.dir / "load", "./test/bench/load"], cwd=ROOT, check=True)
+        # Static: it is also the only file of an image that jobs run.
+        subprocess.run(["go", "build", "-trimpath", "-ldflags", "-s -w", "-o", self.dir / "load", "./test/bench/load"], cwd=ROOT, check=True,
+                       env={**os.environ, "CGO_ENABLED": "0"})
         self.servers, self.processes = [], []
 
     def load(self, *args):
@@ -59,9 +61,17 @@ class Lab:
         self.servers.append(s)
         return s.start()
 
-    def workbench(self, name):
+    def workbench(self, name, *flags):
         """A server with a role, a bucket and data."""
-        return Workbench(self.server(name))
+        return Workbench(self.server(name, *flags))
+
+    def settle(self, server, noun, request, limit=120, every=5):
+        """Creates a job, asks every so many milliseconds until it has Completed, and returns what was seen of it."""
+        seen = self.load("settle", *self.at(server), "-noun", noun, "-limit", f"{limit}s", "-every", f"{every}ms",
+                         "-body", self.file("request.json", request))
+        if seen["status"] != "Completed":
+            raise RuntimeError(f"the job {request[noun + 'Name']} is {seen['status']}: {seen['describe']}")
+        return seen
 
     def at(self, server):
         """Flags that lead the load generator to a server."""
@@ -111,6 +121,16 @@ def machine_seconds():
     fields = [int(f) for f in pathlib.Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     user, nice, system, idle, wait, irq, softirq, steal = fields
     return (user + nice + system + steal) / TICK, sum(fields) / TICK
+
+
+def peak_memory(pid, reset=False):
+    """Largest resident memory of a process so far, in bytes; reset begins anew with what it has now."""
+    if reset:
+        pathlib.Path(f"/proc/{pid}/clear_refs").write_text("5")
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"process {pid} has ended")
 
 
 def memory(pid):

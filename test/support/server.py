@@ -14,9 +14,11 @@ import botocore.config
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("SAGEBRUSH_BIN", ROOT / "bin" / "sagebrush"))
+# Python environments of framework images: all servers of a run, and of later runs, share them.
+ENVIRONMENTS = pathlib.Path(os.environ.get("SAGEBRUSH_ENVIRONMENTS", ROOT / ".cache" / "environments"))
 
 # Variables of the person who runs the tests must not lead clients elsewhere.
-for _name in [n for n in os.environ if n.startswith(("AWS_", "SAGEBRUSH_")) and n != "SAGEBRUSH_BIN"]:
+for _name in [n for n in os.environ if n.startswith(("AWS_", "SAGEBRUSH_")) and n not in ("SAGEBRUSH_BIN", "SAGEBRUSH_TEST_DOCKER")]:
     del os.environ[_name]
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
@@ -40,7 +42,7 @@ class Server:
         told.unlink(missing_ok=True)  # of a server that was killed
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [BINARY, "serve", "--home", self.home, "--listen", "127.0.0.1:0", *self.flags],
+                [BINARY, "serve", "--home", self.home, "--listen", "127.0.0.1:0", "--environments", ENVIRONMENTS, *self.flags],
                 stdout=subprocess.DEVNULL, stderr=log, stdin=subprocess.DEVNULL)
         poll(lambda: told.exists() or self._fail_if_dead(), 30, "the server to listen", every=0.01)
         self.url = json.loads(told.read_text())["url"]
@@ -142,6 +144,9 @@ class Server:
         for page in sagemaker.get_paginator("list_training_jobs").paginate(StatusEquals="InProgress"):
             for j in page["TrainingJobSummaries"]:
                 sagemaker.stop_training_job(TrainingJobName=j["TrainingJobName"])
+        for page in sagemaker.get_paginator("list_processing_jobs").paginate(StatusEquals="InProgress"):
+            for j in page["ProcessingJobSummaries"]:
+                sagemaker.stop_processing_job(ProcessingJobName=j["ProcessingJobName"])
         try:
             poll(lambda: not self.tasks(), 30, "the tasks to end")
         finally:

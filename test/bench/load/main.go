@@ -10,6 +10,8 @@
 //	load bare    -answer FILE ...               a net/http server that answers FILE
 //	load fill    -home HOME -like ARN -count N  copies of a training job, into the store
 //	load measure -- COMMAND...                  wall, processor time and peak memory of a command
+//	load read    PATH...                        reads files or FIFOs, in a job
+//	load lines   -count N -rate R               writes lines of a log, in a job
 package main
 
 import (
@@ -24,7 +26,7 @@ import (
 // A mode takes its arguments and gives what is to be printed.
 type mode func(args []string) (any, error)
 
-var modes = map[string]mode{"drive": drive, "settle": settle, "bare": bare, "fill": fill, "measure": measure}
+var modes = map[string]mode{"drive": drive, "settle": settle, "bare": bare, "fill": fill, "measure": measure, "read": read, "lines": lines}
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
@@ -35,7 +37,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 || modes[args[0]] == nil {
-		return errors.New("the first argument must be drive, settle, bare, fill or measure")
+		return errors.New("the first argument must be drive, settle, bare, fill, measure, read or lines")
 	}
 	result, err := modes[args[0]](args[1:])
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 // settled is what settle saw.
 type settled struct {
+	Began    float64         `json:"began"`   // when Create was sent, in seconds since 1970
 	Created  float64         `json:"created"` // seconds until Create was answered
 	Seconds  float64         `json:"seconds"` // until Describe told the status
 	Polls    int             `json:"polls"`
@@ -63,11 +64,11 @@ func settle(args []string) (any, error) {
 		}
 		return answer, nil
 	}
-	begin := time.Now()
+	begin, began := time.Now(), unix()
 	if _, err := call("Create"+*noun, request); err != nil {
 		return nil, err
 	}
-	out := settled{Created: time.Since(begin).Seconds()}
+	out := settled{Began: began, Created: time.Since(begin).Seconds()}
 	for {
 		answer, err := call("Describe"+*noun, look)
 		if err != nil {

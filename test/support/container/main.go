@@ -27,7 +27,7 @@ func main() {
 	case len(os.Args) > 1 && os.Args[1] == "serve":
 		serve()
 	case len(os.Args) > 1 && os.Args[1] == "sleep":
-		select {}
+		time.Sleep(time.Hour)
 	case len(os.Args) > 1 && os.Args[1] == "args":
 		fmt.Println("arguments", strings.Join(os.Args[2:], "|"))
 	default:
@@ -54,7 +54,7 @@ func train() {
 	case "stubborn":
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("stubborn")
-		select {}
+		time.Sleep(time.Hour)
 	case "binary":
 		for i := range 4096 {
 			must2(os.Stdout.Write([]byte{byte(i), 0xff, 0x00, '\n', 0xfe}))
