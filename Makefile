@@ -20,7 +20,7 @@ test-go: ## go vet, and the Go tests under the race detector
 	test/go.sh
 
 test-py: build venv ## boto3, AWS CLI, SageMaker SDK v2 and v3 against bin/sagebrush
-	.venv/boto3/bin/python -m pytest test $(PYTEST)
+	test/py.sh $(PYTEST)
 
 venv: ## the clients' virtual environments under .venv
 	test/venv.sh boto3 sdk2 sdk3

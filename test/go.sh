@@ -19,6 +19,11 @@ if [ -x "$python" ]; then
 else
 	echo "go: the tests that drive boto3 and xgboost are skipped: there is no $python, which 'make venv' makes"
 fi
+# The Docker runtime is tested with an engine, if one can be had.
+docker=$(test/dockerd.sh start)
+if [ -n "$docker" ]; then
+	export SAGEBRUSH_TEST_DOCKER="$docker"
+fi
 echo "go: vet"
 go vet ./...
 echo "go: test $race"

@@ -98,7 +98,7 @@ func tryListen(addr string) error {
 // checkDocker asks the daemon for its version, at the socket that DOCKER_HOST
 // or the system's habit names.
 func checkDocker(ctx context.Context) check {
-	c := check{Name: "Docker", For: "container images of your own, which Sagebrush does not run yet; the built-in algorithms need none",
+	c := check{Name: "Docker", For: "running images in a container engine (--containers docker); Sagebrush runs them without one, too",
 		Fix: "install Docker, or start its daemon, and let this user use its socket"}
 	socket := "/var/run/docker.sock"
 	if host := os.Getenv("DOCKER_HOST"); host != "" {
@@ -163,7 +163,7 @@ func checkPython(ctx context.Context) check {
 }
 
 func checkUV(ctx context.Context) check {
-	c := check{Name: "uv", For: "making Python environments quickly; nothing in Sagebrush needs it yet", Fix: "pip install uv"}
+	c := check{Name: "uv", For: "preparing Python environments quickly, and fetching interpreters; pip is used without it", Fix: "pip install uv"}
 	if c.Detail, c.OK = ask(ctx, "uv", "--version"); c.OK {
 		c.Fix = ""
 	} else {

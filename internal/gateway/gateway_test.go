@@ -63,7 +63,14 @@ func server(t *testing.T) *httptest.Server {
 	})
 	g := gateway.New(gateway.Options{Table: table, Services: []*wire.Service{sm.Service, smr.Service, wsts.Service, wiam.Service},
 		Verifier: auth.New(auth.Options{Keys: oneKey{}}), Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
-		S3: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "s3") }),
+		S3:       http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "s3") }),
+		Registry: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "registry") }),
+		Own: map[string]func(context.Context, []byte) (any, error){"Echo": func(ctx context.Context, body []byte) (any, error) {
+			if string(body) == "{}" {
+				return nil, fault.Validation("Say something.")
+			}
+			return map[string]string{"account": auth.CallerFrom(ctx).Account, "said": string(body)}, nil
+		}},
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, "sagebrush_up 1")
 		})})
@@ -168,6 +175,32 @@ func TestAnswersAndRefusals(t *testing.T) {
 			}
 			if resp.Header.Get("X-Amzn-RequestId") == "" {
 				t.Error("no request id")
+			}
+		})
+	}
+}
+
+func TestOwnOperationsAndTheRegistry(t *testing.T) {
+	s := server(t)
+	echo := map[string]string{"X-Amz-Target": "Sagebrush.Echo", "Content-Type": "application/x-amz-json-1.1"}
+	for _, c := range []struct {
+		name   string
+		req    request
+		status int
+		has    string
+	}{
+		{"an operation of our own is answered", request{"POST", "/", `"hi"`, echo, "sagemaker", "", time.Time{}}, 200, `"account":"123456789012"`},
+		{"refused in the same form", request{"POST", "/", `{}`, echo, "sagemaker", "", time.Time{}}, 400, "Say something."},
+		{"and not without a signature", request{"POST", "/", `"hi"`, echo, "", "", time.Time{}}, 400, "MissingAuthenticationToken"},
+		{"one that is not there is unknown", request{"POST", "/", `{}`, map[string]string{"X-Amz-Target": "Sagebrush.None"}, "sagemaker", "", time.Time{}}, 404, "UnknownOperationException"},
+		{"the registry has its paths", request{"GET", "/v2/", "", nil, "", "", time.Time{}}, 200, "registry"},
+		{"and all below", request{"GET", "/v2/mine/manifests/1", "", nil, "", "", time.Time{}}, 200, "registry"},
+		{"a bucket of like name is S3's", request{"GET", "/v2x/key", "", nil, "s3", "", time.Time{}}, 200, "s3"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			resp, body := c.req.send(t, s.URL)
+			if resp.StatusCode != c.status || !strings.Contains(body, c.has) {
+				t.Errorf("%d %s", resp.StatusCode, body)
 			}
 		})
 	}

@@ -132,7 +132,10 @@ func (c *Catalog) Image(ctx context.Context, uri string, n runtime.Needs) (runti
 	case s.algorithm != "":
 		return c.builtin(uri, s.algorithm), nil
 	case s.framework.Name != "":
-		return c.script(uri, s.framework), s.framework.Check()
+		if err := s.framework.Check(); err != nil { // what it needs of the machine; the caller can mend it
+			return c.script(uri, s.framework), fmt.Errorf("%w: %w", runtime.ErrNoImage, err)
+		}
+		return c.script(uri, s.framework), nil
 	}
 	found, err := c.OCI.Find(ctx, s.ref)
 	if err != nil {

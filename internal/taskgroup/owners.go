@@ -5,24 +5,23 @@ package taskgroup
 import (
 	"sync"
 
-	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 )
 
-// Owners know whose tasks are whose, so that a task's event wakes its job. The
-// zero value is ready.
-type Owners struct {
+// Owners know whose tasks are whose, so that a task's event wakes its job, which
+// K names. The zero value is ready.
+type Owners[K comparable] struct {
 	mu   sync.Mutex
-	keys map[runtime.ID]resource.Key
+	keys map[runtime.ID]K
 }
 
 // Note remembers the tasks of a job. It must be called before they are
 // inspected, so that a change after that is not missed.
-func (o *Owners) Note(key resource.Key, members []Member) {
+func (o *Owners[K]) Note(key K, members []Member) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.keys == nil {
-		o.keys = map[runtime.ID]resource.Key{}
+		o.keys = map[runtime.ID]K{}
 	}
 	for _, m := range members {
 		o.keys[m.ID] = key
@@ -30,7 +29,7 @@ func (o *Owners) Note(key resource.Key, members []Member) {
 }
 
 // Forget drops tasks.
-func (o *Owners) Forget(members []Member) {
+func (o *Owners[K]) Forget(members []Member) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, m := range members {
@@ -39,7 +38,7 @@ func (o *Owners) Forget(members []Member) {
 }
 
 // Follow wakes the owner of each task that events tells of, until it is closed.
-func (o *Owners) Follow(events <-chan runtime.ID, wake func(resource.Key)) {
+func (o *Owners[K]) Follow(events <-chan runtime.ID, wake func(K)) {
 	for id := range events {
 		o.mu.Lock()
 		key, ok := o.keys[id]

@@ -78,7 +78,7 @@ func (s *Service) tryStart(ctx context.Context, r *endpointRecord, f *fleet, v *
 		runtime.Mount{Source: model, Target: "/opt/ml/model", ReadOnly: true})
 	env := map[string]string{}
 	maps.Copy(env, img.Env)
-	if s.Env != nil {
+	if s.Env != nil && !v.Isolated { // AWS gives no credentials to an isolated container
 		ours, err := s.Env(ctx, v.Role, r.Key.Name)
 		if err != nil {
 			return fmt.Errorf("make the container's environment: %w", err)

@@ -58,7 +58,7 @@ type Service struct {
 	loop    *reconcile.Loop[resource.Key]
 	data    transfer.Mover
 	folders taskgroup.Folders
-	owners  taskgroup.Owners
+	owners  taskgroup.Owners[resource.Key]
 	along   taskgroup.Beside // what goes on beside the jobs, by their identity
 
 	mu      sync.Mutex

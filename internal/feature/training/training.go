@@ -72,7 +72,7 @@ type Service struct {
 	along   taskgroup.Beside // what goes on beside the jobs, by their identity
 	pools   pools
 	folders taskgroup.Folders
-	owners  taskgroup.Owners
+	owners  taskgroup.Owners[resource.Key]
 
 	mu       sync.Mutex
 	readings map[string]*taskgroup.Reading       // by job identity
