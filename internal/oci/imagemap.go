@@ -19,7 +19,7 @@ type Kind string
 const (
 	Registry    Kind = "registry"    // an image reference
 	Archive     Kind = "archive"     // a tar file of this machine, "file:///path/image.tar"
-	Environment Kind = "environment" // an environment of the process runtime, "sklearn-1.2"
+	Environment Kind = "environment" // a prepared environment, "sagemaker-scikit-learn:1.2-1-cpu-py3"
 )
 
 // Target is what stands for an image.
@@ -91,7 +91,7 @@ func (m *ImageMap) add(e Entry, seen map[string]bool) error {
 func parseTarget(s string) (Target, error) {
 	if name, ok := strings.CutPrefix(s, environmentPrefix); ok {
 		if name == "" || strings.ContainsAny(name, " \t\r\n/") {
-			return Target{}, fmt.Errorf("%q is not the name of an environment, such as python:sklearn-1.2", s)
+			return Target{}, fmt.Errorf("%q is not the name of an environment, such as python:sagemaker-scikit-learn:1.2-1-cpu-py3", s)
 		}
 		return Target{Environment, name}, nil
 	}
@@ -132,7 +132,7 @@ func (m ImageMap) Len() int { return len(m.exact) + len(m.patterns) }
 // URIs or patterns to targets, in the order in which they are tried:
 //
 //	763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.3-cpu-py311: docker.io/pytorch/pytorch:2.3.1
-//	"*/sagemaker-scikit-learn:1.2-1*": python:sklearn-1.2
+//	"*/team/sklearn:*": python:sagemaker-scikit-learn:1.2-1-cpu-py3
 //	"*/mine:*": file:///images/mine.tar
 //
 // Errors name the line.

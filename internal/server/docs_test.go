@@ -18,6 +18,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/builtin"
 	"github.com/sagebrush-ml/sagebrush/internal/feature/hosting"
+	"github.com/sagebrush-ml/sagebrush/internal/feature/processing"
 	"github.com/sagebrush-ml/sagebrush/internal/feature/training"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 )
@@ -61,6 +62,7 @@ func TestDocsStates(t *testing.T) {
 		life        resource.Life
 	}{
 		{"Training job", "Stopping ends in Completed or Failed when the container had ended by itself before it was told to stop.", training.Life()},
+		{"Processing job", "Stopping ends in Completed or Failed when the containers had ended by themselves before they were told to stop.", processing.Life()},
 		{"Endpoint", "Gone is never seen: the record is deleted in that moment.", hosting.Life()},
 	} {
 		fmt.Fprintf(&b, "\n## %s\n\n```mermaid\n%s```\n\n%s\n", f.title, f.life.Diagram(), f.note)
