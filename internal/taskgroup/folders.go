@@ -83,8 +83,22 @@ func (f Folders) CleanUp(ctx context.Context, job string) {
 	}
 }
 
-// Leftovers are the jobs that have a folder and are not needed. It makes Dir.
-func (f Folders) Leftovers(needed map[string]bool) ([]string, error) {
+// Leftovers are the jobs that have a folder though they are not among those that
+// list names. identity gives a job's, or ok false for one that is gone by now. It
+// makes Dir.
+func Leftovers[K any](ctx context.Context, f Folders, list func(context.Context) ([]K, error), identity func(context.Context, K) (id string, ok bool, err error)) ([]string, error) {
+	keys, err := list(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list jobs: %w", err)
+	}
+	needed := map[string]bool{}
+	for _, k := range keys {
+		id, ok, err := identity(ctx, k)
+		if err != nil {
+			return nil, fmt.Errorf("read job: %w", err)
+		}
+		needed[id] = ok
+	}
 	if err := os.MkdirAll(f.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make folder: %w", err)
 	}

@@ -137,22 +137,16 @@ func (s *Service) Run(ctx context.Context) error {
 
 // leftovers are the working folders that no unsettled job has.
 func (s *Service) leftovers(ctx context.Context) ([]string, error) {
-	keys, err := s.jobs.Unsettled(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("processing: list jobs: %w", err)
-	}
-	needed := map[string]bool{}
-	for _, k := range keys {
+	out, err := taskgroup.Leftovers(ctx, s.folders, s.jobs.Unsettled, func(ctx context.Context, k resource.Key) (string, bool, error) {
 		j, err := s.jobs.Get(ctx, k)
 		if errors.Is(err, resource.ErrNotFound) { // it ended and was deleted just now
-			continue
+			return "", false, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("processing: read job %s: %w", k.Name, err)
+			return "", false, err
 		}
-		needed[identity(j)] = true
-	}
-	out, err := s.folders.Leftovers(needed)
+		return identity(j), true, nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("processing: %w", err)
 	}

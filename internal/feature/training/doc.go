@@ -3,21 +3,30 @@
 // Package training runs training jobs.
 //
 // A job is one record, the document that DescribeTrainingJob answers, and one
-// task. CreateTrainingJob checks and stores it; the loop takes it from there:
+// task on each of its hosts. CreateTrainingJob checks and stores it; the loop
+// takes it from there:
 //
 //	Starting ──▶ Downloading ──▶ Training ──▶ Uploading ──▶ Completed | Failed
-//	                 └──────── Stopping ◀──┘ ──▶ Stopped (MaxRuntimeExceeded)
+//	   ▲             └─────── Stopping ◀─┤ ──▶ Stopped (MaxRuntimeExceeded)
+//	   └── Interrupted | Restarting ◀────┘
 //
-// Downloading makes the job's /opt/ml: what the channels ask for is mounted or
-// linked where it lies on this machine, copied where not. Training is the task;
-// its log is shipped to the stream {job}/algo-1-{seconds} while it runs, and
-// its metrics are read from the lines. Uploading packs /opt/ml/model. The last
-// write to the record comes when all of that is kept, so who sees a settled job
-// sees its model, its log and its metrics.
+// Downloading makes each host's /opt/ml: what the channels ask for is mounted or
+// linked where it lies on this machine, copied where not, or fed through pipes
+// by a task beside the host's. The user's code is fetched and the image made
+// ready. Training is the tasks; their logs are shipped to one stream for each
+// host while they run, metrics are read from the lines, checkpoints kept. When
+// one host fails all end. Uploading packs /opt/ml/model. The last write to the
+// record comes when all of that is kept, so who sees a settled job sees its
+// model, its log and its metrics.
 //
-// Each step may be cut off by a crash and is then taken again: the task, the
-// working folder, the stream and the objects have names that follow from the
-// job's ARN and time of creation, and the record alone says how far the job is.
+// A run from Starting on is an attempt. Under managed spot training an attempt
+// that is interrupted, and with a RetryStrategy one that the machine has lost,
+// is followed by another, which finds the checkpoints.
+//
+// Each step may be cut off by a crash and is then taken again: the tasks, the
+// working folder, the streams and the objects have names that follow from the
+// job's ARN, time of creation and attempt, and the record alone says how far the
+// job is.
 //
 // The operations are described in AWS's API reference under
 // API_CreateTrainingJob and its neighbours.
