@@ -9,6 +9,8 @@ import (
 	"context"
 	"io/fs"
 	"log/slog"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo/collective"
 )
 
 // Algorithm is one built-in algorithm.
@@ -62,6 +64,7 @@ type Input struct {
 	Channels map[string]*Channel // by name; the frame has checked Spec.Channels
 	Host     string              // "algo-1"
 	Hosts    []string            // sorted
+	Peers    *collective.Group   // the Hosts of an algorithm whose Spec says Distributed; nil for one
 	Threads  int                 // worker goroutines to use, ≥ 1
 	Log      *slog.Logger        // diagnostics
 	Print    func(format string, args ...any)
@@ -69,11 +72,14 @@ type Input struct {
 	// metric regexes match. A tab stays a tab; the log pipeline escapes it.
 }
 
-// Channel is one input channel in File mode.
+// Channel is one input channel.
 type Channel struct {
 	Name        string
 	Dir         string // /opt/ml/input/data/<name>
+	Pipe        bool   // in Pipe mode: in place of the folder Dir there are FIFOs Dir_0, Dir_1, ..., one for each epoch
+	Wrapped     bool   // RecordWrapperType RecordIO: each object is one record
 	ContentType string // as in the job, "" when absent
+	Sharded     bool   // each host has its own part of the files, else all of them
 }
 
 // Spec is what an algorithm takes.
@@ -82,12 +88,16 @@ type Spec struct {
 	Params   []Param
 	Channels []ChannelSpec
 	Metrics  []Metric
+	// Distributed says that Train works with Input.Peers. Of another algorithm
+	// each host trains by itself, and the first one's model is kept.
+	Distributed bool
 }
 
 // ChannelSpec is one channel that an algorithm reads.
 type ChannelSpec struct {
 	Name         string
 	Required     bool
+	Pipe         bool     // may come in Pipe mode
 	ContentTypes []string // the accepted ones; the first is the default
 }
 

@@ -18,6 +18,7 @@ import (
 type channelConfig struct {
 	TrainingInputMode  string
 	S3DistributionType string
+	RecordWrapperType  string
 	ContentType        string
 }
 
@@ -69,8 +70,10 @@ func readInput(spec Spec, root string) (Input, error) {
 		where.Hosts = []string{where.Host}
 	}
 	slices.Sort(where.Hosts)
-	if err := checkSharding(where.Hosts, configs); err != nil {
-		return Input{}, err
+	if !spec.Distributed {
+		if err := checkSharding(where.Hosts, configs); err != nil {
+			return Input{}, err
+		}
 	}
 	channels := make(map[string]*Channel, len(configs))
 	for name, c := range configs {
@@ -78,6 +81,9 @@ func readInput(spec Spec, root string) (Input, error) {
 			Name:        name,
 			Dir:         filepath.Join(root, "input", "data", name),
 			ContentType: c.ContentType,
+			Pipe:        c.TrainingInputMode == "Pipe",
+			Wrapped:     c.RecordWrapperType == "RecordIO",
+			Sharded:     c.S3DistributionType == "ShardedByS3Key",
 		}
 	}
 	return Input{Params: params, Channels: channels, Host: where.Host, Hosts: where.Hosts}, nil
@@ -102,18 +108,18 @@ func flatten(raw map[string]json.RawMessage) map[string]string {
 // the toolkit's.
 func checkChannels(spec Spec, configs map[string]channelConfig) error {
 	var problems []string
-	known := make(map[string]bool, len(spec.Channels))
+	known := make(map[string]ChannelSpec, len(spec.Channels))
 	for _, c := range spec.Channels {
-		known[c.Name] = true
+		known[c.Name] = c
 		if _, ok := configs[c.Name]; c.Required && !ok {
 			problems = append(problems, "Missing required channel: "+c.Name)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(configs)) {
-		if !known[name] {
+		if c, ok := known[name]; !ok {
 			problems = append(problems, "Extraneous channel found: "+name)
-		} else if configs[name].TrainingInputMode == "Pipe" {
-			problems = append(problems, fmt.Sprintf("TrainingInputMode Pipe of the %s channel is not built yet: use File or FastFile", name))
+		} else if configs[name].TrainingInputMode == "Pipe" && !c.Pipe {
+			problems = append(problems, fmt.Sprintf("TrainingInputMode Pipe of the %s channel is not built for %s: use File or FastFile", name, spec.Name))
 		}
 	}
 	if len(problems) > 0 {

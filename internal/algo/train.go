@@ -29,7 +29,7 @@ const (
 // Lines go to stdout whole and at once. On failure root/output/failure holds
 // what FailureReason shows, with its head "ClientError: " or "AlgorithmError: ".
 // ctx is cancelled by SIGTERM; what a learned until then is saved. Of several
-// hosts the first one saves.
+// hosts the first one saves; where one fails the others end too, and say which.
 func RunTrain(ctx context.Context, a Algorithm, root string, stdout io.Writer) (exitCode int) {
 	out := &lineWriter{w: stdout}
 	log := newLogger(out)
@@ -46,6 +46,10 @@ func RunTrain(ctx context.Context, a Algorithm, root string, stdout io.Writer) (
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		log.Warn("Training was stopped before there was a model to save")
 		return exitStopped
+	case stoppedElsewhere(err):
+		// This host may hear of it from the other one before its own SIGTERM.
+		log.Warn("Training was stopped: " + err.Error())
+		return exitStopped
 	}
 	return fail(log, root, err)
 }
@@ -58,12 +62,20 @@ func train(ctx context.Context, a Algorithm, root string, out *lineWriter, log *
 	}
 	in.Threads = runtime.GOMAXPROCS(0)
 	in.Log, in.Print = log, out.printf
+	if a.Spec().Distributed && len(in.Hosts) > 1 {
+		return together(ctx, root, in, func(in Input) error { return trainAndSave(ctx, a, root, in) })
+	}
+	return trainAndSave(ctx, a, root, in)
+}
+
+// trainAndSave trains a; the first host saves the model to root/model.
+func trainAndSave(ctx context.Context, a Algorithm, root string, in Input) error {
 	model, err := a.Train(ctx, in)
 	if err != nil {
 		return err
 	}
 	if in.Host != in.Hosts[0] {
-		log.Info("The model is saved by the first host", "host", in.Hosts[0])
+		in.Log.Info("The model is saved by the first host", "host", in.Hosts[0])
 		return nil
 	}
 	dir := filepath.Join(root, "model")

@@ -61,7 +61,7 @@ func TestRunTrain(t *testing.T) {
 		{"no channel configuration at all", map[string]string{hyper: `{"rounds":"1"}`},
 			1, "ClientError: Missing required channel: train", "", ""},
 		{"pipe mode", map[string]string{hyper: `{"rounds":"1"}`, chans: `{"train":{"TrainingInputMode":"Pipe"}}`},
-			1, "ClientError: TrainingInputMode Pipe of the train channel is not built yet: use File or FastFile", "", ""},
+			1, "ClientError: TrainingInputMode Pipe of the train channel is not built for mean: use File or FastFile", "", ""},
 		{"an empty channel", map[string]string{hyper: `{"rounds":"1"}`, chans: csvTrain},
 			1, "ClientError: train channel: no data files found", "", ""},
 		{"text in the data", map[string]string{hyper: `{"rounds":"1"}`, chans: csvTrain, train: "1,2\n0,red\n"},

@@ -2,7 +2,8 @@
 
 // Package algotest is the suite that every built-in algorithm passes: same
 // seed, same model; save, load, same predictions; every parameter's bounds;
-// cancel ends training; garbage rows are a client error.
+// cancel ends training; garbage rows are a client error; several hosts learn
+// what one does, where the algorithm can be distributed.
 package algotest
 
 import (
@@ -66,6 +67,10 @@ func Run(t *testing.T, a algo.Algorithm, cases []Case) {
 			t.Run("a saved model predicts the same", func(t *testing.T) { saveLoad(t, a, c) })
 			t.Run("a cancelled context ends training", func(t *testing.T) { cancelled(t, a, c) })
 			t.Run("garbage is a client error", func(t *testing.T) { garbage(t, a, c) })
+			if a.Spec().Distributed {
+				t.Run("several hosts learn what one host learns", func(t *testing.T) { severalHosts(t, a, c) })
+				t.Run("garbage on one host ends all", func(t *testing.T) { garbageOnOneHost(t, a, c) })
+			}
 		})
 	}
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package data reads what algorithms learn from and predict: CSV, libsvm and
-// the JSON forms of inference requests, from channels and from payloads.
+// Package data reads what algorithms learn from and predict: CSV, libsvm,
+// RecordIO-protobuf and the JSON forms of inference requests, from channels and
+// from payloads.
 package data
 
 import (

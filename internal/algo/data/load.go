@@ -74,19 +74,30 @@ func trainFormat(contentType string, noLabel bool) (Format, error) {
 	case f == CSV && params["label_size"] != "" && params["label_size"] != size:
 		return "", algo.ClientErrorf("%s is not an accepted csv ContentType. "+
 			"Optional parameter label_size must be equal to %s", contentType, size)
-	case f == Parquet || f == RecordIO:
-		return "", algo.ClientErrorf("ContentType %s is not built yet; use text/csv or text/libsvm", contentType)
+	case f == Parquet:
+		return "", algo.ClientErrorf("ContentType %s is not built yet; use text/csv, text/libsvm or application/x-recordio-protobuf", contentType)
 	}
 	return f, nil
 }
 
+// emptyFiles is ErrNoRows for so many files, all empty.
+type emptyFiles int
+
+func (n emptyFiles) Error() string        { return plural(int(n), "file") + ", but no rows" }
+func (n emptyFiles) Is(target error) bool { return target == ErrNoRows }
+
 // maxFolders is how many folders below a channel's own are read.
 const maxFolders = 3
 
+// ErrNoRows is what errors of Load wrap when nothing is wrong with a channel but
+// that it holds no rows: of several hosts one may get none.
+var ErrNoRows = errors.New("no data files found")
+
 // Load reads a whole training channel, its files in the order of their paths,
-// as one matrix. CSV gives a dense one, libsvm a sparse one. Files whose names
-// begin with '.' or '_' are passed over. Errors in the data, an empty channel
-// among them, are client errors that name the file, its path below the
+// as one matrix: of a channel in Pipe mode its first epoch. CSV gives a dense
+// one, libsvm a sparse one, RecordIO-protobuf what its tensors are. Files whose
+// names begin with '.' or '_' are passed over. Errors in the data, an empty
+// channel among them, are client errors that name the file, its path below the
 // channel, and the line.
 func Load(ch *algo.Channel, opts Options) (*algo.Matrix, error) {
 	m, err := load(ch, opts)
@@ -101,32 +112,47 @@ func load(ch *algo.Channel, opts Options) (*algo.Matrix, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, err := files(ch.Dir)
-	if err != nil {
-		return nil, err
+	dir, names := filepath.Dir(ch.Dir), []string{filepath.Base(ch.Dir) + "_0"}
+	switch {
+	case !ch.Pipe:
+		dir = ch.Dir
+		if names, err = files(dir); err != nil {
+			return nil, err
+		}
+	case format == LibSVM:
+		return nil, algo.ClientErrorf("libsvm cannot be read in Pipe mode, as in the container: " +
+			"use File mode, or the ContentType text/csv or application/x-recordio-protobuf")
 	}
 	var sources []source
 	for _, name := range names {
-		b, release, err := mapFile(filepath.Join(ch.Dir, filepath.FromSlash(name)))
+		b, release, err := mapFile(filepath.Join(dir, filepath.FromSlash(name)))
 		if err != nil {
 			return nil, fmt.Errorf("read file: %w", err)
 		}
 		defer release()
 		sources = append(sources, source{name, b})
 	}
+	if ch.Wrapped && format != RecordIO { // of RecordIO each object is sent as it is
+		if sources, err = unwrap(sources); err != nil {
+			return nil, err
+		}
+	}
 	m := new(algo.Matrix)
-	if format == CSV {
+	switch format {
+	case CSV:
 		err = readCSV(m, sources, opts)
-	} else {
+	case RecordIO:
+		err = readRecordIO(m, sources, opts)
+	default:
 		err = readLibSVM(m, sources, opts)
 	}
 	switch {
 	case err != nil:
 		return nil, err
 	case len(sources) == 0:
-		return nil, algo.ClientErrorf("no data files found")
+		return nil, algo.ClientErrorf("%w", ErrNoRows)
 	case m.Rows == 0:
-		return nil, algo.ClientErrorf("%s, but no rows", plural(len(sources), "file"))
+		return nil, algo.ClientErrorf("%w", emptyFiles(len(sources)))
 	}
 	return m, nil
 }
@@ -161,7 +187,7 @@ func files(dir string) (names []string, err error) {
 		return nil
 	}
 	if err := walk("", 0); errors.Is(err, fs.ErrNotExist) && len(names) == 0 {
-		return nil, algo.ClientErrorf("no data files found")
+		return nil, algo.ClientErrorf("%w", ErrNoRows)
 	} else if err != nil {
 		return nil, fmt.Errorf("list files: %w", err)
 	}

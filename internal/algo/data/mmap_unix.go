@@ -5,6 +5,7 @@
 package data
 
 import (
+	"bytes"
 	"os"
 	"syscall"
 )
@@ -27,6 +28,9 @@ func mapFile(path string) (b []byte, release func(), err error) {
 			return b, func() { _ = syscall.Munmap(b) }, nil
 		}
 	}
-	b, err = os.ReadFile(path)
-	return b, func() {}, err
+	// From the file that is open: a FIFO is opened once.
+	var all bytes.Buffer
+	all.Grow(int(min(max(info.Size(), 0), 1<<30)) + bytes.MinRead)
+	_, err = all.ReadFrom(f)
+	return all.Bytes(), func() {}, err
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/algotest"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/collective"
 )
 
 // plainConfig is the defaults for an objective.
@@ -50,8 +52,29 @@ func BenchmarkTrain(b *testing.B) {
 	for _, threads := range []int{1, 2} {
 		b.Run(fmt.Sprintf("200k rows 28 features 100 rounds depth 6, %d threads", threads), func(b *testing.B) {
 			for b.Loop() {
-				if _, err := boost(b.Context(), plainConfig("binary:logistic", 100), m, nil, threads, silent); err != nil {
+				if _, err := boost(b.Context(), plainConfig("binary:logistic", 100), nil, m, nil, threads, silent); err != nil {
 					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkTrainOnHosts is BenchmarkTrain on hosts of one thread each, all on
+// this machine and in one process.
+func BenchmarkTrainOnHosts(b *testing.B) {
+	m := higgsLike(200_000)
+	for _, hosts := range []int{2, 4} {
+		b.Run(fmt.Sprintf("200k rows 28 features 100 rounds depth 6, %d hosts", hosts), func(b *testing.B) {
+			for b.Loop() {
+				for rank, err := range algotest.Together(b, hosts, func(peers *collective.Group) error {
+					part := slice(m, peers.Rank()*m.Rows/hosts, (peers.Rank()+1)*m.Rows/hosts)
+					_, err := boost(b.Context(), plainConfig("binary:logistic", 100), peers, part, nil, 1, silent)
+					return err
+				}) {
+					if err != nil {
+						b.Fatalf("host %d: %v", rank+1, err)
+					}
 				}
 			}
 		})
@@ -79,7 +102,7 @@ func BenchmarkTrainSparse(b *testing.B) {
 		m.Start = append(m.Start, int64(len(m.Index)))
 	}
 	for b.Loop() {
-		if _, err := boost(b.Context(), plainConfig("reg:squarederror", 20), m, nil, 2, silent); err != nil {
+		if _, err := boost(b.Context(), plainConfig("reg:squarederror", 20), nil, m, nil, 2, silent); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -87,7 +110,7 @@ func BenchmarkTrainSparse(b *testing.B) {
 
 func BenchmarkPredict(b *testing.B) {
 	m := higgsLike(20_000)
-	model, err := boost(b.Context(), plainConfig("binary:logistic", 100), m, nil, runtime.GOMAXPROCS(0), silent)
+	model, err := boost(b.Context(), plainConfig("binary:logistic", 100), nil, m, nil, runtime.GOMAXPROCS(0), silent)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -4,6 +4,7 @@ package xgboost
 
 import (
 	"math"
+	"slices"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 )
@@ -42,44 +43,72 @@ const (
 	denseShare = 0.25
 )
 
-// newBinned cuts every column of m into at most maxBin bins (at least 2).
-// A value that is infinite is a client error, as in XGBoost.
-func newBinned(m *algo.Matrix, maxBin, threads int) (*binned, error) {
-	maxBin = min(max(maxBin, 2), missingShort-1)
-	b := &binned{rows: m.Rows, cols: m.Cols, missing: make([]bool, m.Cols)}
+// cutting is how a training matrix is cut into bins.
+type cutting struct {
+	bounds  [][]float32 // by feature: upper bound of each bin
+	missing []bool      // by feature: some row lacks it
+}
+
+// limitBins holds maxBin within what the layouts of binned can tell apart.
+func limitBins(maxBin int) int { return min(max(maxBin, 2), missingShort-1) }
+
+// binsOf is how many bins a feature may have: one byte tells 256, and one of
+// them stands for a missing value.
+func binsOf(maxBin int, missing bool) int {
+	if missing && maxBin == missingByte+1 {
+		return missingByte
+	}
+	return maxBin
+}
+
+func infinite(f int) error {
+	return algo.ClientErrorf("input data contains an infinite value in feature %d", f)
+}
+
+func hasInfinity(values []float32) bool {
+	for _, v := range values {
+		if math.IsInf(float64(v), 0) {
+			return true
+		}
+	}
+	return false
+}
+
+// cut finds at most maxBin bins (at least 2) for every column of m. A value
+// that is infinite is a client error, as in XGBoost.
+func cut(m *algo.Matrix, maxBin, threads int) (cutting, error) {
+	maxBin = limitBins(maxBin)
+	c := cutting{make([][]float32, m.Cols), make([]bool, m.Cols)}
 	columns := columnsOf(m)
-	cuts := make([][]float32, m.Cols)
-	infinite := make([]bool, m.Cols)
+	wrong := make([]bool, m.Cols)
 	each(threads, m.Cols, func(_, f int) {
 		values := columns(f)
-		for _, v := range values {
-			if math.IsInf(float64(v), 0) {
-				infinite[f] = true
-				return
-			}
+		if wrong[f] = hasInfinity(values); wrong[f] {
+			return
 		}
-		b.missing[f] = len(values) < m.Rows
-		limit := maxBin
-		if b.missing[f] && maxBin == missingByte+1 {
-			limit = missingByte
-		}
-		cuts[f] = cutsOf(values, make([]float32, len(values)), limit)
+		c.missing[f] = len(values) < m.Rows
+		c.bounds[f] = cutsOf(values, make([]float32, len(values)), binsOf(maxBin, c.missing[f]))
 	})
-	b.ptr = make([]uint32, m.Cols+1)
+	if f := slices.Index(wrong, true); f >= 0 {
+		return c, infinite(f)
+	}
+	return c, nil
+}
+
+// newBinned puts the values of m, which has as many columns as c, into its bins.
+func newBinned(m *algo.Matrix, c cutting, threads int) *binned {
+	b := &binned{rows: m.Rows, cols: m.Cols, missing: c.missing, ptr: make([]uint32, m.Cols+1)}
 	widest := 0
-	for f, c := range cuts {
-		if infinite[f] {
-			return nil, algo.ClientErrorf("input data contains an infinite value in feature %d", f)
-		}
-		b.cuts = append(b.cuts, c...)
+	for f, bounds := range c.bounds {
+		b.cuts = append(b.cuts, bounds...)
 		b.ptr[f+1] = uint32(len(b.cuts))
-		for _, v := range c {
+		for _, v := range bounds {
 			b.keys = append(b.keys, sortKey(v))
 		}
 		if b.missing[f] {
-			widest = max(widest, len(c)+1)
+			widest = max(widest, len(bounds)+1)
 		} else {
-			widest = max(widest, len(c))
+			widest = max(widest, len(bounds))
 		}
 	}
 	switch {
@@ -90,7 +119,7 @@ func newBinned(m *algo.Matrix, maxBin, threads int) (*binned, error) {
 	default:
 		b.fillShorts(m, threads)
 	}
-	return b, nil
+	return b
 }
 
 // columnsOf gives a function that copies out the present values of a column.

@@ -3,6 +3,7 @@
 package xgboost
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -11,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/collective"
 )
 
 // watched is a data set whose metrics are shown each round.
@@ -21,21 +23,28 @@ type watched struct {
 	preds   []float32
 }
 
-// booster is a training run.
+// booster is a training run, or this host's part in one.
 type booster struct {
 	*config
 	o       *objective
 	shown   []metric
 	workers int
-	sets    []*watched // train first
+	peers   *collective.Group // nil for one host
+	sets    []*watched        // train first
 	grow    *grower
 	model   *Model
 	print   func(format string, args ...any)
 }
 
 // boost learns from train, and shows the metrics on it and on valid, which may
-// be nil, through print. It is the whole of training but for reading data.
-func boost(ctx context.Context, c *config, train, valid *algo.Matrix, threads int, print func(string, ...any)) (*Model, error) {
+// be nil, through print. It is the whole of training but for reading data. It
+// may add columns to sparse or empty matrices.
+//
+// Of several hosts each has its part of the rows, which may be none. All get
+// the same model, and the first one prints.
+func boost(ctx context.Context, c *config, peers *collective.Group, train, valid *algo.Matrix, threads int,
+	print func(string, ...any),
+) (*Model, error) {
 	o, err := newObjective(c)
 	if err != nil {
 		return nil, err
@@ -43,14 +52,14 @@ func boost(ctx context.Context, c *config, train, valid *algo.Matrix, threads in
 	if c.threads > 0 {
 		threads = min(threads, c.threads)
 	}
-	t := &booster{config: c, o: o, workers: max(threads, 1), print: print}
+	t := &booster{config: c, o: o, workers: max(threads, 1), peers: peers, print: print}
 	if t.shown, err = metricsOf(c, o); err != nil {
 		return nil, err
 	}
 	if c.watch != "" && valid != nil && c.patience > 0 && !slices.ContainsFunc(t.shown, func(m metric) bool { return m.name == c.watch }) {
 		return nil, algo.ClientErrorf("Metric '%s' cannot be watched for early stopping", c.watch)
 	}
-	if err := t.start(train, valid); err != nil {
+	if err := t.start(ctx, train, valid); err != nil {
 		return nil, err
 	}
 	return t.run(ctx)
@@ -80,17 +89,22 @@ func metricsOf(c *config, o *objective) ([]metric, error) {
 }
 
 // start checks the data, bins it and sets the intercept.
-func (t *booster) start(train, valid *algo.Matrix) error {
-	features := train.Cols
+func (t *booster) start(ctx context.Context, train, valid *algo.Matrix) error {
+	features := 0
+	var at place // of the train channel's rows
 	for _, set := range []*watched{{name: "train", m: train}, {name: "validation", m: valid}} {
 		if set.m == nil {
 			continue
 		}
-		if set.m.Rows == 0 {
-			return algo.ClientErrorf("No data in %s channel", set.name)
-		}
 		if err := t.o.check(set.m); err != nil {
 			return fmt.Errorf("%s channel: %w", set.name, err)
+		}
+		where, err := settle(ctx, t.peers, set.name, set.m)
+		if err != nil {
+			return err
+		}
+		if set.m == train {
+			at = where
 		}
 		features = max(features, set.m.Cols)
 		t.sets = append(t.sets, set)
@@ -101,11 +115,11 @@ func (t *booster) start(train, valid *algo.Matrix) error {
 	if uint64(train.Rows) > math.MaxUint32 {
 		return algo.ClientErrorf("the train channel has %d rows; at most %d can be learned from", train.Rows, uint32(math.MaxUint32))
 	}
-	b, err := newBinned(train, t.maxBin, t.workers)
+	bins, err := cutAcross(ctx, t.peers, train, t.maxBin, t.workers)
 	if err != nil {
 		return fmt.Errorf("train channel: %w", err)
 	}
-	t.grow = newGrower(b, t.regular, t.workers, uint64(t.seed))
+	t.grow = newGrower(newBinned(train, bins, t.workers), t.regular, t.workers, uint64(t.seed), at)
 	t.grow.eta /= float64(t.parallelTrees)
 
 	base := make([]float32, 0, t.o.classes)
@@ -113,8 +127,8 @@ func (t *booster) start(train, valid *algo.Matrix) error {
 		for range t.o.classes {
 			base = append(base, *t.baseScore)
 		}
-	} else {
-		base = t.o.estimate(train, t.workers)
+	} else if base, err = t.o.estimate(ctx, t.peers, train, t.workers); err != nil {
+		return err
 	}
 	t.model = &Model{
 		objective: t.o.name, group: t.o.group, params: t.o.params,
@@ -142,22 +156,28 @@ func (t *booster) run(ctx context.Context) (*Model, error) {
 	}
 	stop := newStopper(t)
 	for round := range t.rounds {
-		if err := ctx.Err(); err != nil {
-			if !t.keepOnStop || round == 0 {
-				return nil, err
-			}
+		if stop, err := t.stopped(ctx); err != nil || stop != nil && (!t.keepOnStop || round == 0) {
+			return nil, cmp.Or(err, stop)
+		} else if stop != nil {
 			break
 		}
+		// All hosts go through a round once they have agreed on it: a stop that
+		// one of them hears of in between is for the next.
+		ctx := context.WithoutCancel(ctx)
 		t.o.pairs(t.sets[0].m, t.sets[0].margins, t.sets[0].preds, pairs, t.workers)
 		for k := range pairs {
 			for range t.parallelTrees {
-				if err := t.addTree(pairs[k], k); err != nil {
+				if err := t.addTree(ctx, pairs[k], k); err != nil {
 					return nil, err
 				}
 			}
 		}
 		t.model.bounds = append(t.model.bounds, len(t.model.trees))
-		if stop.after(round, t.show(round)) {
+		values, err := t.show(ctx, round)
+		if err != nil {
+			return nil, err
+		}
+		if stop.after(round, values) {
 			break
 		}
 	}
@@ -176,9 +196,34 @@ func (t *booster) run(ctx context.Context) (*Model, error) {
 	return t.model, nil
 }
 
+// stopped gives the reason to stop, on all hosts alike when one of them has
+// been told to. err is of another host.
+func (t *booster) stopped(ctx context.Context) (stop, err error) {
+	if t.peers.Size() == 1 {
+		return ctx.Err(), nil
+	}
+	told := 0.0
+	if ctx.Err() != nil {
+		told = 1
+	}
+	all, err := gatherFloats(context.WithoutCancel(ctx), t.peers, told)
+	if err != nil {
+		return nil, err
+	}
+	for host, v := range all {
+		if v[0] != 0 {
+			if ctx.Err() != nil {
+				return ctx.Err(), nil
+			}
+			return &collective.HostError{Host: t.peers.Host(host), Cause: collective.Stopped, Text: "was told to stop"}, nil
+		}
+	}
+	return nil, nil
+}
+
 // addTree grows a tree for class k and adds its leaves to the margins.
-func (t *booster) addTree(pairs []gradPair, k int) error {
-	grown, err := t.grow.grow(pairs, uint64(len(t.model.trees)))
+func (t *booster) addTree(ctx context.Context, pairs []gradPair, k int) error {
+	grown, err := t.grow.grow(ctx, pairs, uint64(len(t.model.trees)))
 	if err != nil {
 		return err
 	}
@@ -249,13 +294,14 @@ func (t *booster) transform(set *watched) {
 
 // show prints the metrics of a round as XGBoost's EvaluationMonitor does and
 // gives those of the last data set.
-func (t *booster) show(round int) []float64 {
+func (t *booster) show(ctx context.Context, round int) ([]float64, error) {
+	across := newAcross(ctx, t.peers)
 	var line strings.Builder
 	fmt.Fprintf(&line, "[%d]", round)
 	var values []float64
 	for _, set := range t.sets {
 		t.transform(set)
-		s := &seen{m: set.m, margins: set.margins, preds: set.preds, width: t.o.classes, threads: t.workers}
+		s := &seen{m: set.m, margins: set.margins, preds: set.preds, width: t.o.classes, threads: t.workers, across: across}
 		values = values[:0]
 		for _, m := range t.shown {
 			v := m.eval(s)
@@ -263,8 +309,13 @@ func (t *booster) show(round int) []float64 {
 			fmt.Fprintf(&line, "\t%s-%s:%s", set.name, m.name, pythonFloat(v))
 		}
 	}
-	t.print("%s", line.String())
-	return values
+	if across != nil && across.err != nil {
+		return nil, fmt.Errorf("compute the metrics: %w", across.err)
+	}
+	if t.peers.Rank() == 0 {
+		t.print("%s", line.String())
+	}
+	return values, nil
 }
 
 // pythonFloat writes v as Python's format(v, ".5f").

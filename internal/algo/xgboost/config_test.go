@@ -79,7 +79,7 @@ func TestObjectivesAndMetricsAreRefused(t *testing.T) {
 		if c.metric != "" {
 			config.metrics = []string{c.metric}
 		}
-		_, err := boost(t.Context(), config, m, nil, 1, silent)
+		_, err := boost(t.Context(), config, nil, m, nil, 1, silent)
 		if !algo.IsClientError(err) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s %s: error is %v, want a client error with %q", c.objective, c.metric, err, c.want)
 		}
@@ -114,7 +114,7 @@ func TestDataIsRefused(t *testing.T) {
 				c.values = []float32{1, 2}
 			}
 			m := &algo.Matrix{Rows: 2, Cols: 1, Values: c.values, Label: c.label, Weight: c.weight}
-			_, err := boost(t.Context(), config, m, nil, 1, silent)
+			_, err := boost(t.Context(), config, nil, m, nil, 1, silent)
 			if !algo.IsClientError(err) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error is %v, want a client error with %q", err, c.want)
 			}
@@ -126,7 +126,7 @@ func TestDataIsRefused(t *testing.T) {
 func TestLabelsOfOneKind(t *testing.T) {
 	for objective, label := range map[string]float32{"binary:logistic": 0, "count:poisson": 0, "reg:squarederror": 3} {
 		m := &algo.Matrix{Rows: 3, Cols: 1, Values: []float32{1, 2, 3}, Label: []float32{label, label, label}}
-		model, err := boost(t.Context(), plainConfig(objective, 3), m, nil, 1, silent)
+		model, err := boost(t.Context(), plainConfig(objective, 3), nil, m, nil, 1, silent)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -146,7 +146,7 @@ func TestMetricRegexesFindTheLine(t *testing.T) {
 	m := mixed(300, 4, "binary:logistic")
 	c := plainConfig("binary:logistic", 1)
 	c.metrics = []string{"accuracy", "error@0.7", "auc", "logloss", "f1"}
-	if _, err := boost(t.Context(), c, m, m, 1, func(_ string, args ...any) { line = args[0].(string) }); err != nil {
+	if _, err := boost(t.Context(), c, nil, m, m, 1, func(_ string, args ...any) { line = args[0].(string) }); err != nil {
 		t.Fatal(err)
 	}
 	want := regexp.MustCompile(`^\[0\]\ttrain-error@0\.7:[\d.]+\ttrain-auc:[\d.]+\ttrain-logloss:[\d.]+\ttrain-accuracy:[\d.]+\ttrain-f1:[\d.]+` +
@@ -178,7 +178,7 @@ func TestEarlyStoppingKeepsTheBestRound(t *testing.T) {
 		c := plainConfig("binary:logistic", 200)
 		c.eta, c.patience, c.metrics, c.watch = 1, 4, []string{"logloss", "auc"}, watch
 		var lines []string
-		model, err := boost(t.Context(), c, train, valid, 1, func(_ string, args ...any) { lines = append(lines, args[0].(string)) })
+		model, err := boost(t.Context(), c, nil, train, valid, 1, func(_ string, args ...any) { lines = append(lines, args[0].(string)) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -216,7 +216,7 @@ func TestStopping(t *testing.T) {
 		c := plainConfig("binary:logistic", 100)
 		c.keepOnStop = keep
 		rounds := 0
-		model, err := boost(ctx, c, m, nil, 1, func(string, ...any) {
+		model, err := boost(ctx, c, nil, m, nil, 1, func(string, ...any) {
 			if rounds++; rounds == 3 {
 				cancel()
 			}

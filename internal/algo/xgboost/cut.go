@@ -3,6 +3,7 @@
 package xgboost
 
 import (
+	"iter"
 	"math"
 	"slices"
 )
@@ -20,41 +21,50 @@ import (
 // than a sketch.
 func cutsOf(values, tmp []float32, maxBin int) []float32 {
 	if len(values) == 0 {
-		return []float32{1e-5}
+		return emptyCuts()
 	}
 	sortFloats(values, tmp)
-	last := values[len(values)-1]
-	bound := above(last)
-	if !(bound > last) || math.IsInf(float64(bound), 0) { // last is near the largest float32
-		bound = math.MaxFloat32
-	}
 	distinct := 1
 	for i := 1; i < len(values); i++ {
 		if values[i] != values[i-1] {
 			distinct++
 		}
 	}
-	cuts := make([]float32, 0, min(distinct, maxBin))
-	if distinct <= maxBin {
+	return cutsAt(func(yield func(float32, int) bool) {
 		for i := 1; i < len(values); i++ {
-			if values[i] != values[i-1] {
-				cuts = append(cuts, values[i])
+			if values[i] != values[i-1] && !yield(values[i], i) {
+				return
 			}
 		}
-		return append(cuts, bound)
+	}, distinct, len(values), values[len(values)-1], maxBin)
+}
+
+// emptyCuts is the one bin of a feature without values.
+func emptyCuts() []float32 { return []float32{1e-5} }
+
+// cutsAt is cutsOf for values in any form: starts gives each different value
+// but the first, ascending, with the number of values below it. distinct of
+// total values are different, and last is the largest.
+func cutsAt(starts iter.Seq2[float32, int], distinct, total int, last float32, maxBin int) []float32 {
+	bound := above(last)
+	if !(bound > last) || math.IsInf(float64(bound), 0) { // last is near the largest float32
+		bound = math.MaxFloat32
 	}
+	cuts := make([]float32, 0, min(distinct, maxBin))
 	// Fill the bins in turn; a value that repeats is never torn, and what it
 	// takes beyond its share is taken from the bins that follow.
 	begin := 0
-	for i := 1; i < len(values) && len(cuts) < maxBin-1; i++ {
-		if values[i] == values[i-1] {
-			continue
+	for v, i := range starts {
+		if distinct > maxBin {
+			if len(cuts) >= maxBin-1 {
+				break
+			}
+			if room := maxBin - len(cuts); (i-begin)*room < total-begin {
+				continue
+			}
 		}
-		room := maxBin - len(cuts)
-		if (i-begin)*room >= len(values)-begin {
-			cuts = append(cuts, values[i])
-			begin = i
-		}
+		cuts = append(cuts, v)
+		begin = i
 	}
 	return append(cuts, bound)
 }
@@ -109,4 +119,12 @@ func sortKey(v float32) uint32 {
 		u = 0 // -0 and 0 are one value
 	}
 	return u ^ (uint32(int32(u)>>31) | 1<<31)
+}
+
+// floatOf inverts sortKey.
+func floatOf(key uint32) float32 {
+	if key>>31 == 1 {
+		return math.Float32frombits(key ^ 1<<31)
+	}
+	return math.Float32frombits(^key)
 }

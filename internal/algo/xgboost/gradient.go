@@ -3,8 +3,11 @@
 package xgboost
 
 import (
+	"context"
 	"math"
 	"math/bits"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo/collective"
 )
 
 // gradPair is the first and second derivative of the loss of one row.
@@ -40,10 +43,11 @@ const (
 	coarse = 1 << 10
 )
 
-// quantize converts pairs into q, reusing its memory. The rows not in use have
-// the pair 0, 0. It reports false, and leaves q unfit for use, when a
-// derivative is infinite or no number.
-func (q *quantized) quantize(pairs []gradPair, threads int) bool {
+// quantize converts pairs into q, reusing its memory, in units that are the
+// same on all hosts. The rows not in use have the pair 0, 0. The error is
+// errDiverged, and leaves q unfit for use, when a derivative is infinite or no
+// number; any other is of peers.
+func (q *quantized) quantize(ctx context.Context, peers *collective.Group, pairs []gradPair, threads int) error {
 	n := len(pairs)
 	blocks := (n + span - 1) / span
 	maxG, maxH := make([]float64, blocks), make([]float64, blocks)
@@ -65,10 +69,20 @@ func (q *quantized) quantize(pairs []gradPair, threads int) bool {
 		sg += sumG[i]
 		sh += sumH[i]
 	}
-	if !(mg <= math.MaxFloat32 && mh <= math.MaxFloat32) {
-		return false
+	all, err := gatherFloats(ctx, peers, mg, mh, sg, sh, float64(n))
+	if err != nil {
+		return err
 	}
-	if mg*float64(n) <= coarse*sg && mh*float64(n) <= coarse*sh {
+	var rows float64 // of all hosts
+	mg, mh, sg, sh = 0, 0, 0, 0
+	for _, v := range all {
+		mg, mh = max(mg, v[0]), max(mh, v[1])
+		sg, sh, rows = sg+v[2], sh+v[3], rows+v[4]
+	}
+	if !(mg <= math.MaxFloat32 && mh <= math.MaxFloat32) {
+		return errDiverged
+	}
+	if mg*rows <= coarse*sg && mh*rows <= coarse*sh {
 		q.unitG, q.unitH = unit(mg, packBits), unit(mh, packBits)
 		if q.packed == nil {
 			q.packed = make([]int64, n)
@@ -80,9 +94,9 @@ func (q *quantized) quantize(pairs []gradPair, threads int) bool {
 				q.packed[lo+i] = int64(round(p.g*perG))<<32 + int64(round(p.h*perH))
 			}
 		})
-		return true
+		return nil
 	}
-	room := 62 - bits.Len(uint(n))
+	room := 62 - bits.Len64(uint64(rows))
 	q.unitG, q.unitH = unit(mg, room), unit(mh, room)
 	if q.wide == nil {
 		q.wide = make([]sums, n)
@@ -96,7 +110,7 @@ func (q *quantized) quantize(pairs []gradPair, threads int) bool {
 			}
 		}
 	})
-	return true
+	return nil
 }
 
 // unit is the power of two u for which largest/u needs at most n bits. What is

@@ -5,6 +5,7 @@ package xgboost
 import (
 	"cmp"
 	"container/heap"
+	"context"
 	"slices"
 	"sync"
 
@@ -17,6 +18,9 @@ type grower struct {
 	b       *binned
 	threads int
 	seed    uint64
+	place   place
+	parts   []int   // of the features by host: host h weighs those from parts[h] to parts[h+1]
+	wire    []int64 // histograms on their way between hosts
 
 	q       quantized
 	rows    []uint32 // the rows in use; each open node owns a stretch
@@ -54,8 +58,8 @@ type grown struct {
 	leaves []*openNode
 }
 
-func newGrower(b *binned, p regular, threads int, seed uint64) *grower {
-	g := &grower{regular: p, b: b, threads: threads, seed: seed}
+func newGrower(b *binned, p regular, threads int, seed uint64, at place) *grower {
+	g := &grower{regular: p, b: b, threads: threads, seed: seed, place: at, parts: shares(b, at.peers.Size())}
 	const size = 16 // of sums, in bytes
 	g.most = max(1, histogramBudget/(size*len(b.cuts)))
 	g.rows, g.spare = make([]uint32, b.rows), make([]uint32, b.rows)
@@ -70,31 +74,43 @@ var errDiverged = algo.ClientErrorf("training diverged: a gradient is not finite
 	"lower eta, set max_delta_step, or look for extreme labels")
 
 // grow grows one tree for pairs, the gradient pairs by row. number tells the
-// trees of a model apart in what is drawn at random. The error is errDiverged.
-func (g *grower) grow(pairs []gradPair, number uint64) (*grown, error) {
-	pairs = g.sample(pairs, number)
-	if !g.q.quantize(pairs, g.threads) {
-		return nil, errDiverged
+// trees of a model apart in what is drawn at random. The error is errDiverged,
+// or of another host. All hosts grow the same tree.
+func (g *grower) grow(ctx context.Context, pairs []gradPair, number uint64) (*grown, error) {
+	pairs, err := g.sample(ctx, pairs, number)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.q.quantize(ctx, g.place.peers, pairs, g.threads); err != nil {
+		return nil, err
 	}
 	t := &grown{}
 	columns := newColumns(g.regular, g.b.cols, g.seed, number)
-	root := &openNode{hi: len(g.rows), total: g.sum(g.rows)}
+	root := &openNode{hi: len(g.rows)}
+	if root.total, err = g.sumAll(ctx, g.sum(g.rows)); err != nil {
+		return nil, err
+	}
 	root.id = g.leaf(t, -1, root.total)
 	if g.mayWiden(root) {
 		g.reserve(root)
-		g.build(root, columns)
-		g.evaluate(root, root.hist, columns)
+		if g.place.several() {
+			err = g.openAcross(ctx, root, columns)
+		} else {
+			g.build(root, root.hist, columns)
+			g.evaluate(root, root.hist, columns)
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
 	if g.lossguide {
-		g.byLoss(t, root, columns)
-	} else {
-		g.byDepth(t, root, columns)
+		return t, g.byLoss(ctx, t, root, columns)
 	}
-	return t, nil
+	return t, g.byDepth(ctx, t, root, columns)
 }
 
 // byDepth splits level by level, in the order of the nodes.
-func (g *grower) byDepth(t *grown, root *openNode, columns *columns) {
+func (g *grower) byDepth(ctx context.Context, t *grown, root *openNode, columns *columns) error {
 	level := []*openNode{root}
 	leaves := 1
 	for len(level) > 0 {
@@ -108,12 +124,16 @@ func (g *grower) byDepth(t *grown, root *openNode, columns *columns) {
 				t.leaves = append(t.leaves, n)
 			}
 		}
-		level = g.expand(t, batch, columns)
+		var err error
+		if level, err = g.expand(ctx, t, batch, columns); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // byLoss splits the node that gains most first.
-func (g *grower) byLoss(t *grown, root *openNode, columns *columns) {
+func (g *grower) byLoss(ctx context.Context, t *grown, root *openNode, columns *columns) error {
 	queue := &byGain{root}
 	leaves := 1
 	for queue.Len() > 0 {
@@ -124,11 +144,16 @@ func (g *grower) byLoss(t *grown, root *openNode, columns *columns) {
 			continue
 		}
 		leaves++
-		for _, c := range g.expand(t, []*openNode{n}, columns) {
+		children, err := g.expand(ctx, t, []*openNode{n}, columns)
+		if err != nil {
+			return err
+		}
+		for _, c := range children {
 			heap.Push(queue, c)
 		}
 	}
 	slices.SortFunc(t.leaves, func(a, b *openNode) int { return cmp.Compare(a.id, b.id) })
+	return nil
 }
 
 // byGain is a heap of nodes, the largest gain first, then the oldest.
@@ -172,15 +197,16 @@ func (g *grower) split(t *grown, n *openNode) (left, right *openNode) {
 	return left, right
 }
 
-// mayWiden tells whether n could be split at all.
+// mayWiden tells whether n could be split at all. The rows are counted to save
+// work only, and where other hosts have some they are not.
 func (g *grower) mayWiden(n *openNode) bool {
-	return n.hi-n.lo > 1 && (g.maxDepth == 0 || n.depth < g.maxDepth) &&
+	return (n.hi-n.lo > 1 || g.place.several()) && (g.maxDepth == 0 || n.depth < g.maxDepth) &&
 		float64(n.total.h)*g.q.unitH >= 2*g.minChildWeight
 }
 
 // expand splits the nodes of batch and evaluates their children, which it
 // gives in order.
-func (g *grower) expand(t *grown, batch []*openNode, columns *columns) []*openNode {
+func (g *grower) expand(ctx context.Context, t *grown, batch []*openNode, columns *columns) ([]*openNode, error) {
 	children := make([]*openNode, 0, 2*len(batch))
 	for _, n := range batch {
 		left, right := g.split(t, n)
@@ -193,6 +219,15 @@ func (g *grower) expand(t *grown, batch []*openNode, columns *columns) []*openNo
 	}
 	g.apart(len(batch), func(i int) bool { return batch[i].hi-batch[i].lo >= wideRows },
 		func(i int) { cut(i, g.threads) }, func(_, i int) { cut(i, 1) })
+	if g.place.several() {
+		return children, g.expandAcross(ctx, batch, children, columns)
+	}
+	g.open(batch, children, columns)
+	return children, nil
+}
+
+// open evaluates the children of batch, two for each node.
+func (g *grower) open(batch, children []*openNode, columns *columns) {
 
 	// The smaller child is added up from its rows, the larger one is the rest
 	// of the parent.
@@ -211,7 +246,7 @@ func (g *grower) expand(t *grown, batch []*openNode, columns *columns) []*openNo
 	built := make([]bool, len(batch))
 	g.apart(len(batch), big, func(i int) {
 		few, _ := small(i)
-		g.build(few, columns)
+		g.build(few, few.hist, columns)
 		built[i] = true
 	}, func(int, int) {})
 	each(g.threads, len(batch), func(worker, i int) {
@@ -242,7 +277,6 @@ func (g *grower) expand(t *grown, batch []*openNode, columns *columns) []*openNo
 			}
 		}
 	})
-	return children
 }
 
 // apart does the big ones of n pieces one after the other and then the others
@@ -270,13 +304,13 @@ func (g *grower) evaluate(n *openNode, h histogram, columns *columns) {
 	}
 }
 
-// build fills the histogram of n with all workers.
-func (g *grower) build(n *openNode, columns *columns) {
+// build fills the histogram into of n with all workers.
+func (g *grower) build(n *openNode, into histogram, columns *columns) {
 	const chunk = 8 * packRows
 	rows := g.rows[n.lo:n.hi]
 	used := make([]bool, len(g.scratch))
 	each(g.threads, (len(rows)+chunk-1)/chunk, func(worker, i int) {
-		h, s := n.hist, g.scratch[worker]
+		h, s := into, g.scratch[worker]
 		if worker > 0 {
 			h = s.local
 			if !used[worker] {
@@ -288,7 +322,7 @@ func (g *grower) build(n *openNode, columns *columns) {
 	})
 	for worker, s := range g.scratch {
 		if used[worker] {
-			n.hist.add(s.local)
+			into.add(s.local)
 		}
 	}
 }

@@ -20,7 +20,7 @@ func TestSplitAndLeavesByHand(t *testing.T) {
 	m := &algo.Matrix{Rows: 4, Cols: 1, Values: []float32{10, 20, 30, 40}, Label: []float32{1, 2, 8, 9}}
 	c := plainConfig("reg:squarederror", 1)
 	c.eta, c.maxDepth, c.baseScore = 0.5, 1, new(float32(0))
-	model, err := boost(t.Context(), c, m, nil, 1, silent)
+	model, err := boost(t.Context(), c, nil, m, nil, 1, silent)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestMissingValuesLearnADirection(t *testing.T) {
 			m := &algo.Matrix{Rows: 8, Cols: 1, Values: []float32{1, 2, 3, 4, 5, 6, nan, nan}, Label: c.labels}
 			config := plainConfig("reg:squarederror", 1)
 			config.maxDepth = 1
-			model, err := boost(t.Context(), config, m, nil, 1, silent)
+			model, err := boost(t.Context(), config, nil, m, nil, 1, silent)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -145,7 +145,7 @@ func TestThreadsDoNotShow(t *testing.T) {
 			for _, threads := range []int{1, 2, 5} {
 				config := plainConfig(c.objective, 2)
 				c.set(config)
-				model, err := boost(t.Context(), config, m, nil, threads, silent)
+				model, err := boost(t.Context(), config, nil, m, nil, threads, silent)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -168,7 +168,7 @@ func TestSeedsDraw(t *testing.T) {
 	model := func(seed int64) []float32 {
 		c := plainConfig("reg:squarederror", 3)
 		c.subsample, c.seed = 0.5, seed
-		got, err := boost(t.Context(), c, m, nil, 1, silent)
+		got, err := boost(t.Context(), c, nil, m, nil, 1, silent)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -195,7 +195,7 @@ func TestTrainingMarginsAreThePredictions(t *testing.T) {
 			c := plainConfig("reg:squarederror", 5)
 			c.subsample, c.maxBin, c.metrics = 0.5, bins, []string{"rmse"}
 			var last string
-			model, err := boost(t.Context(), c, m, m, 2, func(_ string, args ...any) { last = args[0].(string) })
+			model, err := boost(t.Context(), c, nil, m, m, 2, func(_ string, args ...any) { last = args[0].(string) })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -227,7 +227,7 @@ func TestLimitsOfTrees(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			config := plainConfig("reg:squarederror", 1)
 			c.set(config)
-			model, err := boost(t.Context(), config, m, nil, 2, silent)
+			model, err := boost(t.Context(), config, nil, m, nil, 2, silent)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -247,6 +247,16 @@ func TestLimitsOfTrees(t *testing.T) {
 	}
 }
 
+// bins is m in at most maxBin bins a feature.
+func bins(t *testing.T, m *algo.Matrix, maxBin int) *binned {
+	t.Helper()
+	c, err := cut(m, maxBin, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newBinned(m, c, 1)
+}
+
 // A histogram must hold the plain sums whatever layout and kernel fills it.
 func TestHistogramsAreSums(t *testing.T) {
 	dense := mixed(6000, 11, "reg:squarederror")
@@ -259,12 +269,11 @@ func TestHistogramsAreSums(t *testing.T) {
 		pairs[17].g *= spike
 		for _, m := range []*algo.Matrix{dense, sparse(dense), wide(sparse(dense))} {
 			for _, maxBin := range []int{256, 3000} {
-				b, err := newBinned(m, maxBin, 1)
-				if err != nil {
+				b := bins(t, m, maxBin)
+				var q quantized
+				if err := q.quantize(t.Context(), nil, pairs, 1); err != nil {
 					t.Fatal(err)
 				}
-				var q quantized
-				q.quantize(pairs, 1)
 				if (q.packed == nil) != (name == "wide") {
 					t.Fatalf("%s pairs are stored the other way", name)
 				}
@@ -298,21 +307,18 @@ func TestHistogramsAreSums(t *testing.T) {
 // Nodes beyond the histogram budget are built anew and must split the same.
 func TestHistogramBudgetDoesNotShow(t *testing.T) {
 	m := mixed(3000, 8, "reg:squarederror")
-	b, err := newBinned(m, 256, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := bins(t, m, 256)
 	pairs := make([]gradPair, m.Rows)
 	for i, y := range m.Label {
 		pairs[i] = gradPair{-y, 1}
 	}
-	plain, err := newGrower(b, plainConfig("", 1).regular, 2, 0).grow(pairs, 0)
+	plain, err := newGrower(b, plainConfig("", 1).regular, 2, 0, place{}).grow(t.Context(), pairs, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	poor := newGrower(b, plainConfig("", 1).regular, 2, 0)
+	poor := newGrower(b, plainConfig("", 1).regular, 2, 0, place{})
 	poor.most = 1
-	got, err := poor.grow(pairs, 0)
+	got, err := poor.grow(t.Context(), pairs, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -382,8 +388,8 @@ func TestQuantizedPairs(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var q quantized
-			if ok := q.quantize(c.pairs, 1); ok != c.ok {
-				t.Fatalf("quantize reports %v", ok)
+			if err := q.quantize(t.Context(), nil, c.pairs, 1); (err == nil) != c.ok {
+				t.Fatalf("quantize reports %v", err)
 			}
 			if !c.ok {
 				return
@@ -414,7 +420,7 @@ func TestDivergingTrainingIsTold(t *testing.T) {
 		Rows: 2, Cols: 1, Values: []float32{1, 2}, Label: []float32{3e38, -3e38}, Weight: []float32{10, 10},
 	}
 	c := plainConfig("reg:squarederror", 1)
-	if _, err := boost(t.Context(), c, m, nil, 1, silent); !algo.IsClientError(err) || !strings.Contains(err.Error(), "diverged") {
+	if _, err := boost(t.Context(), c, nil, m, nil, 1, silent); !algo.IsClientError(err) || !strings.Contains(err.Error(), "diverged") {
 		t.Errorf("error is %v", err)
 	}
 }

@@ -11,14 +11,15 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 )
 
-// seen is what a metric looks at: the labels of a data set and what the model
-// makes of it.
+// seen is what a metric looks at: the labels of a data set, or of this host's
+// part of it, and what the model makes of them.
 type seen struct {
 	m       *algo.Matrix
 	margins []float32 // rows×width
 	preds   []float32 // transformed; probabilities for every multi-class objective
 	width   int
 	threads int
+	across  *across // nil when the whole data set is here
 }
 
 func (s *seen) weight(i int) float64 {
@@ -200,7 +201,8 @@ func meanLogLoss(s *seen) float64 {
 	for _, p := range parts {
 		sum += p
 	}
-	return sum / float64(s.m.Rows)
+	v := s.total(sum, float64(s.m.Rows))
+	return v[0] / v[1]
 }
 
 // logLoss is the negative log-likelihood of label y under probability p. As in
@@ -222,9 +224,12 @@ func mean(s *seen, f func(y, p float64) float64) float64 {
 }
 
 func meanRows(s *seen, f func(i int) float64) float64 {
+	var v []float64
 	if s.m.Weight == nil {
-		return sumSpans(s.threads, s.m.Rows, f) / float64(s.m.Rows)
+		v = s.total(sumSpans(s.threads, s.m.Rows, f), float64(s.m.Rows))
+	} else {
+		v = s.total(sumSpans(s.threads, s.m.Rows, func(i int) float64 { return f(i) * s.weight(i) }),
+			sumSpans(s.threads, s.m.Rows, s.weight))
 	}
-	sum := sumSpans(s.threads, s.m.Rows, func(i int) float64 { return f(i) * s.weight(i) })
-	return sum / sumSpans(s.threads, s.m.Rows, s.weight)
+	return v[0] / v[1]
 }

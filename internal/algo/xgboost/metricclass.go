@@ -2,7 +2,10 @@
 
 package xgboost
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // byClass gives the metrics that SageMaker's container computes besides those
 // of XGBoost, unweighted as there. ok is false for other names; eval is nil
@@ -31,7 +34,10 @@ func byClass(head string, o *objective) (eval func(*seen) float64, ok bool) {
 			return nil, true
 		}
 		if head == "mse" {
-			return func(s *seen) float64 { return squares(s) / float64(s.m.Rows) }, true
+			return func(s *seen) float64 {
+				v := s.total(squares(s), float64(s.m.Rows))
+				return v[0] / v[1]
+			}, true
 		}
 		return rSquared, true
 	case "accuracy", "balanced_accuracy", "f1", "f1_binary", "f1_macro", "precision", "precision_macro",
@@ -70,11 +76,13 @@ func byClass(head string, o *objective) (eval func(*seen) float64, ok bool) {
 	}
 	// Over all classes together precision and recall are both the accuracy.
 	return func(s *seen) float64 {
-		var hits float64
-		for _, v := range confuse(s).hit {
+		var hits, rows float64
+		c := confuse(s)
+		for k, v := range c.hit {
 			hits += v
+			rows += c.truth[k]
 		}
-		return hits / float64(s.m.Rows)
+		return hits / rows
 	}, true
 }
 
@@ -104,6 +112,10 @@ func confuse(s *seen) confusion {
 		if truth == guess {
 			c.hit[guess]++
 		}
+	}
+	if s.across != nil {
+		v := s.total(slices.Concat(c.truth, c.taken, c.hit)...)
+		c = confusion{v[:n], v[n : 2*n], v[2*n:]}
 	}
 	if s.width > 1 {
 		k := 0
@@ -145,7 +157,7 @@ func (c confusion) f1() []float64 {
 	return c.each(func(k int) float64 { return ratio(2*c.hit[k], c.taken[k]+c.truth[k]) })
 }
 
-// squares is the sum of squared errors.
+// squares is the sum of squared errors of the rows that are here.
 func squares(s *seen) float64 {
 	return sumSpans(s.threads, s.m.Rows, func(i int) float64 {
 		d := float64(s.m.Label[i]) - float64(s.preds[i])
@@ -157,12 +169,13 @@ func squares(s *seen) float64 {
 // for labels that are all the same it is 1 when all are met and 0 otherwise.
 func rSquared(s *seen) float64 {
 	n := s.m.Rows
-	mean := sumSpans(s.threads, n, func(i int) float64 { return float64(s.m.Label[i]) }) / float64(n)
-	spread := sumSpans(s.threads, n, func(i int) float64 {
+	v := s.total(sumSpans(s.threads, n, func(i int) float64 { return float64(s.m.Label[i]) }), float64(n))
+	mean := v[0] / v[1]
+	v = s.total(squares(s), sumSpans(s.threads, n, func(i int) float64 {
 		d := float64(s.m.Label[i]) - mean
 		return d * d
-	})
-	left := squares(s)
+	}))
+	left, spread := v[0], v[1]
 	if spread == 0 {
 		if left == 0 {
 			return 1

@@ -34,22 +34,51 @@ func descending(preds []float32) []uint32 {
 	return order
 }
 
-// steps walks down the predictions and calls f once for each different one
-// with the weight of negatives and positives that lie at or above it, before
-// and after. It gives the totals.
-func steps(s *seen, f func(fp0, fp, tp0, tp float64)) (negative, positive float64) {
+// level is the weight of negatives and positives that have one prediction.
+type level struct {
+	key                uint32 // sortKey of the prediction
+	negative, positive float64
+}
+
+// descend calls f for each different prediction of the rows that are here, the
+// largest first.
+func descend(s *seen, f func(level)) {
 	order := descending(s.preds)
-	var fp0, tp0, fp, tp float64
+	var at level
 	for i, r := range order {
-		if i > 0 && s.preds[r] != s.preds[order[i-1]] {
-			f(fp0, fp, tp0, tp)
-			fp0, tp0 = fp, tp
+		if key := sortKey(s.preds[r]); i == 0 || key != at.key {
+			if i > 0 {
+				f(at)
+			}
+			at = level{key: key}
 		}
 		y, w := float64(s.m.Label[r]), s.weight(int(r))
-		fp += (1 - y) * w
-		tp += y * w
+		at.negative += (1 - y) * w
+		at.positive += y * w
 	}
-	f(fp0, fp, tp0, tp)
+	if len(order) > 0 {
+		f(at)
+	}
+}
+
+// steps walks down the predictions of all rows and calls f once for each
+// different one with the weight of negatives and positives that lie at or above
+// it, before and after. It gives the totals. Of several hosts the first one
+// walks; for the others there is nothing to see.
+func steps(s *seen, f func(fp0, fp, tp0, tp float64)) (negative, positive float64) {
+	var fp0, tp0, fp, tp float64
+	down := func(l level) {
+		fp, tp = fp0+l.negative, tp0+l.positive
+		f(fp0, fp, tp0, tp)
+		fp0, tp0 = fp, tp
+	}
+	if s.across == nil {
+		descend(s, down)
+	} else {
+		for _, l := range s.levels() {
+			down(l)
+		}
+	}
 	return fp, tp
 }
 
@@ -59,9 +88,9 @@ func auc(s *seen) float64 {
 	var area float64
 	negative, positive := steps(s, func(fp0, fp, tp0, tp float64) { area += (fp - fp0) * (tp + tp0) / 2 })
 	if negative <= 0 || positive <= 0 {
-		return 0.5
+		return s.told(0.5)
 	}
-	return area / (negative * positive)
+	return s.told(area / (negative * positive))
 }
 
 // aucPR is the area under the curve of precision against recall, NaN when one
@@ -75,7 +104,7 @@ func aucPR(s *seen) float64 {
 	var all []step
 	negative, positive := steps(s, func(fp0, fp, tp0, tp float64) { all = append(all, step{fp0, fp, tp0, tp}) })
 	if negative <= 0 || positive <= 0 {
-		return math.NaN()
+		return s.told(math.NaN())
 	}
 	var area float64
 	for _, s := range all {
@@ -91,5 +120,5 @@ func aucPR(s *seen) float64 {
 			area += (to - from - b/a*(math.Log(a*to+b)-math.Log(a*from+b))) / a
 		}
 	}
-	return area
+	return s.told(area)
 }

@@ -23,7 +23,7 @@ func trained(t testing.TB) (*Model, *algo.Matrix) {
 	m := mixed(200, 5, "multi:softprob")
 	c := plainConfig("multi:softprob", 3)
 	c.classes, c.parallelTrees = 3, 2
-	model, err := boost(t.Context(), c, m, nil, 1, silent)
+	model, err := boost(t.Context(), c, nil, m, nil, 1, silent)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +223,7 @@ func TestPredictionOfRows(t *testing.T) {
 
 func TestRowsBeyondTheSpreadAreSearched(t *testing.T) {
 	m := sparse(mixed(300, 5, "reg:squarederror"))
-	model, err := boost(t.Context(), plainConfig("reg:squarederror", 3), m, nil, 1, silent)
+	model, err := boost(t.Context(), plainConfig("reg:squarederror", 3), nil, m, nil, 1, silent)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,7 +261,7 @@ func stump(t testing.TB) *Model {
 	t.Helper()
 	c := plainConfig("binary:logistic", 1)
 	c.maxDepth = 1
-	model, err := boost(t.Context(), c, mixed(50, 2, "binary:logistic"), nil, 1, silent)
+	model, err := boost(t.Context(), c, nil, mixed(50, 2, "binary:logistic"), nil, 1, silent)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,10 +3,12 @@
 package xgboost
 
 import (
+	"context"
 	"math"
 	"strconv"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/collective"
 )
 
 // objective is a loss to learn by. A scalar one has pair; one of several
@@ -219,49 +221,61 @@ func (o *objective) softmaxPairs(m *algo.Matrix, preds []float32, into [][]gradP
 }
 
 // estimate gives the intercept in the form of the model file: a value that
-// marginOf turns into a margin, one per class.
-func (o *objective) estimate(m *algo.Matrix, threads int) []float32 {
+// marginOf turns into a margin, one per class. m is this host's part of the
+// labels; all hosts get the same intercept.
+func (o *objective) estimate(ctx context.Context, peers *collective.Group, m *algo.Matrix, threads int) ([]float32, error) {
 	plain := func(i int) float64 {
 		if m.Weight != nil {
 			return float64(m.Weight[i])
 		}
 		return 1
 	}
-	total := sumSpans(threads, m.Rows, plain)
 	switch {
 	case o.start == byPriors:
-		return o.priors(m, plain, total)
+		v := make([]float64, o.classes, o.classes+1)
+		for i, y := range m.Label {
+			v[int(y)] += plain(i)
+		}
+		v = append(v, sumSpans(threads, m.Rows, plain))
+		if err := peers.SumFloats(ctx, v); err != nil {
+			return nil, err
+		}
+		return priors(v[:o.classes], v[o.classes]), nil
 	case o.start == byMean && o.positive == 1:
-		return []float32{float32(sumSpans(threads, m.Rows, func(i int) float64 {
-			return plain(i) * float64(m.Label[i])
-		}) / max(total, smallest))}
+		v := []float64{
+			sumSpans(threads, m.Rows, func(i int) float64 { return plain(i) * float64(m.Label[i]) }),
+			sumSpans(threads, m.Rows, plain),
+		}
+		err := peers.SumFloats(ctx, v)
+		return []float32{float32(v[0] / max(v[1], smallest))}, err
 	}
-	var g, h float64
+	v := []float64{0, 0} // sums of g and h
 	at := []float32{0}
 	transformOf(o.name).apply(at, 1)
 	for i, y := range m.Label {
 		a, b := o.pair(0, at[0], y)
 		w := float64(o.weightOf(m, i))
-		g += float64(a) * w
-		h += float64(b) * w
+		v[0] += float64(a) * w
+		v[1] += float64(b) * w
 	}
-	base := []float32{float32(-g / max(h, 1e-6))}
+	if err := peers.SumFloats(ctx, v); err != nil {
+		return nil, err
+	}
+	base := []float32{float32(-v[0] / max(v[1], 1e-6))}
 	transformOf(o.name).apply(base, 1)
-	return base
+	return base, nil
 }
 
-func (o *objective) priors(m *algo.Matrix, weight func(int) float64, total float64) []float32 {
-	share := make([]float64, o.classes)
-	for i, y := range m.Label {
-		share[int(y)] += weight(i)
-	}
+// priors gives the centred logarithms of the shares of the classes, whose
+// weights sum up to total.
+func priors(share []float64, total float64) []float32 {
 	var mean float64
 	for k := range share {
 		// The small amount keeps a class without rows finite.
 		share[k] = math.Log(share[k]/max(total, smallest) + 1e-6)
-		mean += share[k] / float64(o.classes)
+		mean += share[k] / float64(len(share))
 	}
-	base := make([]float32, o.classes)
+	base := make([]float32, len(share))
 	for k := range base {
 		base[k] = float32(share[k] - mean)
 	}

@@ -38,7 +38,7 @@ func TestPythonReadsOurModels(t *testing.T) {
 			raw["num_class"] = "3"
 		}
 		m := sparse(d.matrix(label, false))
-		model, err := boost(t.Context(), parse(t, raw), m, m, 2, silent)
+		model, err := boost(t.Context(), parse(t, raw), nil, m, m, 2, silent)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -133,7 +133,7 @@ func TestTrainingAgreesWithXGBoost(t *testing.T) {
 				config := parse(t, raw)
 				config.metrics = c.Order
 				var last string
-				model, err := boost(t.Context(), config, m, nil, 2, func(_ string, args ...any) { last = args[0].(string) })
+				model, err := boost(t.Context(), config, nil, m, nil, 2, func(_ string, args ...any) { last = args[0].(string) })
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -265,7 +265,7 @@ func TestBreastCancerIsLearnedAsWell(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	model, err := boost(t.Context(), plainConfig("binary:logistic", 50), sets[0], sets[1], 2, silent)
+	model, err := boost(t.Context(), plainConfig("binary:logistic", 50), nil, sets[0], sets[1], 2, silent)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@
 package xgboost
 
 import (
+	"context"
 	"math/rand/v2"
 	"slices"
 )
@@ -19,34 +20,41 @@ func mix(x uint64) uint64 {
 }
 
 // sample sets the rows in use: all, or each with probability subsample, at
-// least one. It gives pairs with those of the other rows zeroed, in a copy.
-// A row's fate hangs on seed, number and its place alone.
-func (g *grower) sample(pairs []gradPair, number uint64) []gradPair {
+// least one over all hosts. It gives pairs with those of the other rows zeroed,
+// in a copy. A row's fate hangs on seed, number and its place among the rows of
+// all hosts alone.
+func (g *grower) sample(ctx context.Context, pairs []gradPair, number uint64) ([]gradPair, error) {
 	g.rows = g.rows[:0]
 	if g.subsample >= 1 {
 		for r := range pairs {
 			g.rows = append(g.rows, uint32(r))
 		}
-		return pairs
+		return pairs, nil
 	}
 	key := mix(mix(g.seed) ^ number)
 	limit := uint64(g.subsample * (1 << 53))
 	kept := make([]gradPair, len(pairs))
 	g.out = make([]bool, len(pairs))
 	for r := range pairs {
-		if mix(key^mix(uint64(r)))>>11 < limit {
+		if mix(key^mix(g.place.first+uint64(r)))>>11 < limit {
 			g.rows = append(g.rows, uint32(r))
 			kept[r] = pairs[r]
 		} else {
 			g.out[r] = true
 		}
 	}
-	if len(g.rows) == 0 && len(pairs) > 0 {
-		r := key % uint64(len(pairs))
-		g.rows = append(g.rows, uint32(r))
-		kept[r], g.out[r] = pairs[r], false
+	used := []int64{int64(len(g.rows))}
+	if err := g.place.peers.SumInts(ctx, used); err != nil {
+		return nil, err
 	}
-	return kept
+	if used[0] == 0 && g.place.all > 0 {
+		// Below the first row of this host it wraps around to far beyond the last.
+		if r := key%g.place.all - g.place.first; r < uint64(len(pairs)) {
+			g.rows = append(g.rows, uint32(r))
+			kept[r], g.out[r] = pairs[r], false
+		}
+	}
+	return kept, nil
 }
 
 // columns says which features a tree may split, by level and node.

@@ -22,10 +22,11 @@ func (Algorithm) Spec() algo.Spec {
 		Name:   "xgboost",
 		Params: slices.Concat(boostParams(), treeParams(), otherParams()),
 		Channels: []algo.ChannelSpec{
-			{Name: "train", Required: true, ContentTypes: contentTypes},
-			{Name: "validation", ContentTypes: contentTypes},
+			{Name: "train", Required: true, Pipe: true, ContentTypes: contentTypes},
+			{Name: "validation", Pipe: true, ContentTypes: contentTypes},
 		},
-		Metrics: metrics(),
+		Metrics:     metrics(),
+		Distributed: true,
 	}
 }
 

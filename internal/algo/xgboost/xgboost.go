@@ -31,37 +31,58 @@ func New() algo.Algorithm { return Algorithm{} }
 // validation each round. The same seed gives the same model, byte for byte,
 // with any number of threads. When ctx is cancelled it gives the model so far
 // if save_model_on_termination is true, and ctx's error otherwise.
+//
+// Of several hosts each learns from its own part of the data; all get the model
+// that one host with all of it would get, as boost tells.
 func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 	in.Print("Running XGBoost Sagemaker in algorithm mode")
 	c, err := configFrom(in.Params)
 	if err != nil {
 		return nil, err
 	}
-	if len(in.Hosts) > 1 {
-		return nil, algo.ClientErrorf("training on %d instances is not built yet in Sagebrush; use one", len(in.Hosts))
+	several := in.Peers.Size() > 1
+	if len(in.Hosts) > 1 && !several {
+		return nil, fmt.Errorf("train on %d hosts: they are not connected", len(in.Hosts))
 	}
-	train, err := data.Load(in.Channels["train"], data.Options{Weights: c.csvWeights, Threads: in.Threads})
+	train, err := load(in.Channels["train"], data.Options{Weights: c.csvWeights, Threads: in.Threads}, several)
 	if err != nil {
 		return nil, err
 	}
 	var valid *algo.Matrix
 	if ch := in.Channels["validation"]; ch != nil {
 		// Weights are a column of the training data alone, as in the container.
-		if valid, err = data.Load(ch, data.Options{Threads: in.Threads}); err != nil {
+		if valid, err = load(ch, data.Options{Threads: in.Threads}, several); err != nil {
 			return nil, err
 		}
 	}
 	in.Print("Determined 0 GPU(s) available on the instance.")
-	in.Print("Single node training.")
+	if several {
+		in.Print("Distributed node training with %d hosts: ['%s']", len(in.Hosts), strings.Join(in.Hosts, "', '"))
+		if !in.Channels["train"].Sharded && in.Peers.Rank() == 0 {
+			in.Log.Warn("The train channel is replicated: each host learns from all of its rows, which count as often as there are hosts. " +
+				"Use S3DataDistributionType ShardedByS3Key to divide them")
+		}
+	} else {
+		in.Print("Single node training.")
+	}
 	in.Print("Train matrix has %d rows and %d columns", train.Rows, train.Cols)
 	if valid != nil {
 		in.Print("Validation matrix has %d rows", valid.Rows)
 	}
-	m, err := boost(ctx, c, train, valid, in.Threads, in.Print)
+	m, err := boost(ctx, c, in.Peers, train, valid, in.Threads, in.Print)
 	if err != nil {
 		return nil, err
 	}
 	return m, nil
+}
+
+// load reads a channel. Of several hosts one may have no rows.
+func load(ch *algo.Channel, opts data.Options, several bool) (*algo.Matrix, error) {
+	m, err := data.Load(ch, opts)
+	if several && errors.Is(err, data.ErrNoRows) {
+		return new(algo.Matrix), nil
+	}
+	return m, err
 }
 
 // Load reads the model in the folder artifacts: the first file, by name, that

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package algotest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/collective"
+)
+
+// Together runs do on n hosts of one job, in this process, and gives their
+// errors by rank. A host that fails tells the others; do may also end the group
+// itself.
+func Together(t testing.TB, n int, do func(peers *collective.Group) error) []error {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := ln.Addr().(*net.TCPAddr).Port
+	if err := ln.Close(); err != nil {
+		t.Fatal(err)
+	}
+	hosts := hostNames(n)
+	failed := make([]error, n)
+	var wait sync.WaitGroup
+	for rank, host := range hosts {
+		wait.Go(func() {
+			peers, err := collective.Join(t.Context(), collective.Options{
+				Host: host, Hosts: hosts, Port: port, Wait: time.Minute,
+				Resolve: func(context.Context, string) (string, error) { return "127.0.0.1", nil },
+			})
+			if err != nil {
+				failed[rank] = fmt.Errorf("join: %w", err)
+				return
+			}
+			if failed[rank] = do(peers); failed[rank] != nil {
+				peers.Abort(failed[rank], collective.Failed)
+			}
+			peers.Close()
+		})
+	}
+	wait.Wait()
+	return failed
+}
+
+func hostNames(n int) []string {
+	var hosts []string
+	for i := range n {
+		hosts = append(hosts, fmt.Sprintf("algo-%d", i+1))
+	}
+	return hosts
+}
+
+// shard is the lines of c that host rank of n gets: a stretch of each file.
+func shard(c Channel, rank, n int) Channel {
+	part := Channel{c.ContentType, map[string]string{}}
+	for name, text := range c.Files {
+		lines := strings.SplitAfter(text, "\n")
+		if lines[len(lines)-1] == "" {
+			lines = lines[:len(lines)-1]
+		}
+		part.Files[name] = strings.Join(lines[rank*len(lines)/n:(rank+1)*len(lines)/n], "")
+	}
+	return part
+}
+
+// trainOn trains on n hosts, each with its part of the data, or all of it on
+// the last one alone, and gives all hosts' models.
+func trainOn(t *testing.T, a algo.Algorithm, c Case, n int, lastHasAll bool) []algo.Model {
+	t.Helper()
+	inputs := make([]algo.Input, n)
+	for rank := range inputs {
+		channels := map[string]Channel{}
+		for name, ch := range c.Channels {
+			switch {
+			case !lastHasAll:
+				channels[name] = shard(ch, rank, n)
+			case rank == n-1:
+				channels[name] = ch
+			default:
+				channels[name] = Channel{ContentType: ch.ContentType}
+			}
+		}
+		inputs[rank] = input(t, a, c.Params, channels, 2)
+		inputs[rank].Hosts = hostNames(n)
+		inputs[rank].Host = inputs[rank].Hosts[rank]
+		for _, ch := range inputs[rank].Channels {
+			ch.Sharded = true
+		}
+	}
+	models := make([]algo.Model, n)
+	for rank, err := range Together(t, n, func(peers *collective.Group) (err error) {
+		in := inputs[peers.Rank()]
+		in.Peers = peers
+		models[peers.Rank()], err = a.Train(t.Context(), in)
+		return err
+	}) {
+		if err != nil {
+			t.Fatalf("host %d of %d: %v", rank+1, n, err)
+		}
+	}
+	return models
+}
+
+// alike is how far predictions of the same rows may be apart.
+const alike = 1e-5
+
+// severalHosts trains over hosts: each gets the model that one host with all of
+// the data gets, and the same bytes each time.
+func severalHosts(t *testing.T, a algo.Algorithm, c Case) {
+	want := predict(t, train(t, a, c, 2), c.Rows)
+	for _, n := range []int{2, 3} {
+		for _, lastHasAll := range []bool{false, true} {
+			var first map[string]string
+			for range 2 {
+				for rank, model := range trainOn(t, a, c, n, lastHasAll) {
+					files := contents(t, save(t, model))
+					if first == nil {
+						first = files
+					} else if !maps.Equal(first, files) {
+						t.Errorf("%d hosts: another model on host %d", n, rank+1)
+					}
+					for i, v := range predict(t, model, c.Rows).Values {
+						if d := math.Abs(float64(v - want.Values[i])); !(d <= alike*max(1, math.Abs(float64(v)))) {
+							t.Fatalf("%d hosts predict %v for value %d, one host %v", n, v, i, want.Values[i])
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// garbageOnOneHost gives one of two hosts data that is none: both must end, and
+// the one with good data must name the other.
+func garbageOnOneHost(t *testing.T, a algo.Algorithm, c Case) {
+	inputs := []algo.Input{input(t, a, c.Params, c.Channels, 1), {}}
+	bad := map[string]Channel{}
+	for name, ch := range c.Channels {
+		bad[name] = Channel{ch.ContentType, map[string]string{"x": "1,apple,2\n"}}
+	}
+	inputs[1] = input(t, a, c.Params, bad, 1)
+	failed := Together(t, 2, func(peers *collective.Group) error {
+		in := inputs[peers.Rank()]
+		in.Hosts, in.Peers = hostNames(2), peers
+		in.Host = in.Hosts[peers.Rank()]
+		_, err := a.Train(t.Context(), in)
+		return err
+	})
+	if !algo.IsClientError(failed[1]) {
+		t.Errorf("the host with garbage: %v", failed[1])
+	}
+	if failed[0] == nil || !strings.Contains(failed[0].Error(), "host algo-2 failed: ") {
+		t.Errorf("the other host: %v", failed[0])
+	}
+}

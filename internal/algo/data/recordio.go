@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package data
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/recordio"
+)
+
+// ReadRecordIO reads a payload of RecordIO-protobuf: in each record the tensor
+// "values" of features and, without opts.NoLabel, that of label with its one
+// number. Dense vectors, all of one length, give a dense matrix; when one is
+// sparse the matrix is, and what is not stored is missing, as XGBoost takes it.
+// Its errors are client errors that tell the record, from 1.
+func ReadRecordIO(b []byte, opts Options) (*algo.Matrix, error) {
+	m := new(algo.Matrix)
+	return m, readRecordIO(m, []source{{b: b}}, opts)
+}
+
+// records is what one source holds.
+type records struct {
+	src    *source
+	values []float32
+	index  []int32 // columns of values; nil while all rows are dense
+	ends   []int64 // by row: end of its values
+	label  []float32
+	cols   int
+	sparse bool
+}
+
+// readRecordIO reads the sources as one table into m.
+func readRecordIO(m *algo.Matrix, sources []source, opts Options) error {
+	clearMatrix(m)
+	parts := make([]records, len(sources))
+	if err := each(len(sources), opts.Threads, func(i int) error {
+		parts[i].src = &sources[i]
+		return parts[i].read(opts)
+	}); err != nil {
+		return err
+	}
+	sparse, rows, values := false, 0, 0
+	var first *records // with rows
+	for i := range parts {
+		p := &parts[i]
+		if len(p.ends) == 0 {
+			continue
+		}
+		if first == nil {
+			first = p
+		}
+		sparse = sparse || p.sparse
+		rows, values, m.Cols = rows+len(p.ends), values+len(p.values), max(m.Cols, p.cols)
+	}
+	m.Rows = rows
+	m.Values = slices.Grow(m.Values, values)
+	m.Index, m.Start, m.Weight = nil, nil, nil
+	if sparse {
+		m.Start = make([]int64, 1, rows+1)
+		m.Index = make([]int32, 0, values)
+	}
+	if opts.NoLabel {
+		m.Label = nil
+	}
+	for i := range parts {
+		p := &parts[i]
+		if !sparse && len(p.ends) > 0 && p.cols != first.cols {
+			return algo.ClientErrorf("%s: has %s, but the first row has %d", p.place(1), plural(p.cols, "feature"), first.cols)
+		}
+		if sparse {
+			p.spread()
+			for _, end := range p.ends {
+				m.Start = append(m.Start, int64(len(m.Values))+end)
+			}
+			m.Index = append(m.Index, p.index...)
+		}
+		m.Values = append(m.Values, p.values...)
+		if !opts.NoLabel {
+			m.Label = append(m.Label, p.label...)
+		}
+	}
+	return nil
+}
+
+// place says where record n of p is.
+func (p *records) place(n int) string {
+	if p.src.name == "" {
+		return fmt.Sprintf("record %d", n)
+	}
+	return fmt.Sprintf("file %s, record %d", p.src.name, n)
+}
+
+// read reads all records of a source.
+func (p *records) read(opts Options) error {
+	r := recordio.NewReader(bytes.NewReader(p.src.b), 0)
+	var rec recordio.Record
+	for n := 1; ; n++ {
+		b, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = rec.Decode(b)
+		}
+		if err == nil {
+			err = p.add(&rec, opts)
+		}
+		if err != nil {
+			return algo.ClientErrorf("%s: %w", p.place(n), err)
+		}
+	}
+}
+
+// add appends one record.
+func (p *records) add(rec *recordio.Record, opts Options) error {
+	features := rec.Features.Get(recordio.Vector)
+	if features == nil {
+		return fmt.Errorf("has no features named %q", recordio.Vector)
+	}
+	size, err := features.Size()
+	switch {
+	case err != nil:
+		return fmt.Errorf("features: %w", err)
+	case size == 0:
+		return errors.New("has no features")
+	case size > math.MaxInt32:
+		return fmt.Errorf("has %d features; at most %d can be read", size, math.MaxInt32)
+	}
+	if !opts.NoLabel {
+		y, err := labelOf(rec)
+		if err != nil {
+			return err
+		}
+		p.label = append(p.label, y)
+	}
+	if features.Sparse() {
+		p.spread()
+		p.sparse = true
+	} else if len(p.ends) > 0 && !p.sparse && size != p.cols {
+		return fmt.Errorf("has %s, but the first row has %d", plural(size, "feature"), p.cols)
+	}
+	from := len(p.values)
+	p.values = appendNumbers(p.values, features)
+	if p.sparse {
+		if p.index, err = appendKeys(p.index, features, p.values[from:]); err != nil {
+			return err
+		}
+	}
+	p.cols = max(p.cols, size)
+	p.ends = append(p.ends, int64(len(p.values)))
+	return nil
+}
+
+// spread gives the values of dense rows the columns that they have.
+func (p *records) spread() {
+	if p.sparse || p.index != nil {
+		return
+	}
+	p.index = make([]int32, 0, len(p.values))
+	for range p.ends {
+		for f := range p.cols {
+			p.index = append(p.index, int32(f))
+		}
+	}
+}
+
+// labelOf is the one number of a record's label.
+func labelOf(rec *recordio.Record) (float32, error) {
+	label := rec.Label.Get(recordio.Vector)
+	if label == nil {
+		return 0, errors.New("has no label")
+	}
+	var room [1]float32
+	if size, err := label.Size(); err != nil || size != 1 {
+		return 0, fmt.Errorf("the label must be one number and is a %s of %d", label.Kind, label.Len())
+	}
+	y := float32(0) // a sparse label that stores nothing
+	if v := appendNumbers(room[:0], label); len(v) == 1 {
+		y = v[0]
+	}
+	if math.IsNaN(float64(y)) {
+		return 0, errors.New("the label is missing or NaN")
+	}
+	return y, nil
+}
+
+// appendNumbers appends the stored numbers of v.
+func appendNumbers(to []float32, v *recordio.Value) []float32 {
+	switch v.Kind {
+	case recordio.Float32:
+		to = append(to, v.Float32...)
+	case recordio.Float64:
+		for _, x := range v.Float64 {
+			to = append(to, float32(x))
+		}
+	case recordio.Int32:
+		for _, x := range v.Int32 {
+			to = append(to, float32(x))
+		}
+	}
+	return to
+}
+
+// appendKeys appends the columns of a row, ascending, and puts values, which
+// are the row's, in the same order.
+func appendKeys(to []int32, v *recordio.Value, values []float32) ([]int32, error) {
+	from := len(to)
+	if !v.Sparse() {
+		for f := range values {
+			to = append(to, int32(f))
+		}
+		return to, nil
+	}
+	for _, k := range v.Keys {
+		to = append(to, int32(k))
+	}
+	if twice := sortRow(to[from:], values); twice >= 0 {
+		return nil, fmt.Errorf("feature %d occurs twice", twice)
+	}
+	return to, nil
+}
+
+// unwrap takes the records of sources, each of which is an object of a channel
+// whose RecordWrapperType is RecordIO, apart.
+func unwrap(sources []source) ([]source, error) {
+	var out []source
+	for _, src := range sources {
+		r := recordio.NewReader(bytes.NewReader(src.b), 0)
+		for n := 1; ; n++ {
+			b, err := r.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			name := fmt.Sprintf("%s, record %d", cmp.Or(src.name, "data"), n)
+			if err != nil {
+				return nil, algo.ClientErrorf("%s: %w", name, err)
+			}
+			out = append(out, source{name, slices.Clone(b)})
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package xgboost
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/collective"
+)
+
+// run is a value and how many rows have it.
+type run struct {
+	key uint32 // sortKey of the value
+	n   int
+}
+
+// summaryRuns is how many runs per bin a host tells of a feature at most. With
+// as many different values or fewer what it tells is exact. Otherwise the rank
+// of any value is wrong by at most one part in summaryRuns of the mean number of
+// rows per bin; what the hosts tell together is wrong by no larger a part.
+const summaryRuns = 16
+
+// summarize tells of sorted values in at most 2·most+1 runs. In a run that stands
+// for more than one value the largest is named. A value that fills a run by
+// itself has one of its own.
+//
+// This is the summary of weighted quantiles of the XGBoost paper (appendix A)
+// in its simplest case: the values are at hand, sorted, and only thinned out.
+func summarize(values []float32, most int) []run {
+	var runs []run
+	distinct := 0
+	for i := range values {
+		if i == 0 || values[i] != values[i-1] {
+			distinct++
+		}
+	}
+	full := 1 // rows that close a run
+	if distinct > most {
+		full = (len(values) + most - 1) / most
+	}
+	var open run // not closed yet
+	for i := 0; i < len(values); {
+		next := i + 1
+		for next < len(values) && values[next] == values[i] {
+			next++
+		}
+		if open.n > 0 && open.n+next-i > full { // so that no run is fuller than that but of one value
+			runs = append(runs, open)
+			open = run{}
+		}
+		open = run{sortKey(values[i]), open.n + next - i}
+		if open.n >= full {
+			runs = append(runs, open)
+			open = run{}
+		}
+		i = next
+	}
+	if open.n > 0 {
+		runs = append(runs, open)
+	}
+	return runs
+}
+
+// appendSummary writes one feature of one host: 1 if rows lack it, the number of
+// runs, and for each the step from the key before and the rows.
+func appendSummary(b []byte, missing bool, runs []run) []byte {
+	flag := byte(0)
+	if missing {
+		flag = 1
+	}
+	b = binary.AppendUvarint(append(b, flag), uint64(len(runs)))
+	last := uint32(0)
+	for _, r := range runs {
+		b = binary.AppendUvarint(b, uint64(r.key-last))
+		b = binary.AppendUvarint(b, uint64(r.n))
+		last = r.key
+	}
+	return b
+}
+
+// readSummary inverts appendSummary and gives what follows. ok is false for
+// what it would not write.
+func readSummary(b []byte) (missing bool, runs []run, rest []byte, ok bool) {
+	if len(b) == 0 || b[0] > 1 {
+		return false, nil, nil, false
+	}
+	missing, b = b[0] == 1, b[1:]
+	next := func() uint64 {
+		v, n := binary.Uvarint(b)
+		if ok = n > 0; ok {
+			b = b[n:]
+		}
+		return v
+	}
+	count := next()
+	if !ok || count > uint64(len(b))/2 {
+		return false, nil, nil, false
+	}
+	runs = make([]run, 0, count)
+	key := uint64(0)
+	for i := range count {
+		step := next()
+		if !ok {
+			break
+		}
+		rows := next()
+		if !ok {
+			break
+		}
+		key += step
+		if ok = step <= 1<<32 && key < 1<<32 && (step > 0 || i == 0) && rows > 0 && rows < 1<<40; !ok {
+			break
+		}
+		runs = append(runs, run{uint32(key), int(rows)})
+	}
+	if !ok {
+		return false, nil, nil, false
+	}
+	return missing, runs, b, true
+}
+
+// mergeRuns adds up b into a; both ascend.
+func mergeRuns(a, b []run) []run {
+	out := make([]run, 0, len(a)+len(b))
+	for len(a) > 0 && len(b) > 0 {
+		switch {
+		case a[0].key < b[0].key:
+			out, a = append(out, a[0]), a[1:]
+		case a[0].key > b[0].key:
+			out, b = append(out, b[0]), b[1:]
+		default:
+			out = append(out, run{a[0].key, a[0].n + b[0].n})
+			a, b = a[1:], b[1:]
+		}
+	}
+	return append(append(out, a...), b...)
+}
+
+// cutsOfRuns is cutsOf for runs, in ascending order.
+func cutsOfRuns(runs []run, maxBin int) []float32 {
+	if len(runs) == 0 {
+		return emptyCuts()
+	}
+	total := 0
+	for _, r := range runs {
+		total += r.n
+	}
+	return cutsAt(func(yield func(float32, int) bool) {
+		below := runs[0].n
+		for _, r := range runs[1:] {
+			if !yield(floatOf(r.key), below) {
+				return
+			}
+			below += r.n
+		}
+	}, len(runs), total, floatOf(runs[len(runs)-1].key), maxBin)
+}
+
+// summaryFeatures is of how many features the hosts tell each other at once: it
+// bounds the memory.
+func summaryFeatures(most int) int { return max(1, 1<<20/most) }
+
+// cutAcross is cut for a matrix of which each host has some rows. All get the
+// same bins. Where no host has more than summaryRuns·maxBin different values of
+// a feature, they are those that one host with all rows would make.
+func cutAcross(ctx context.Context, peers *collective.Group, m *algo.Matrix, maxBin, threads int) (cutting, error) {
+	if peers.Size() == 1 {
+		return cut(m, maxBin, threads)
+	}
+	maxBin = limitBins(maxBin)
+	most := summaryRuns * maxBin
+	c := cutting{make([][]float32, m.Cols), make([]bool, m.Cols)}
+	columns := columnsOf(m)
+	group := summaryFeatures(most)
+	for from := 0; from < m.Cols; from += group {
+		n := min(group, m.Cols-from)
+		told := make([][]byte, n)
+		wrong := make([]bool, n)
+		each(threads, n, func(_, i int) {
+			values := columns(from + i)
+			if wrong[i] = hasInfinity(values); wrong[i] {
+				return
+			}
+			sortFloats(values, make([]float32, len(values)))
+			told[i] = appendSummary(nil, len(values) < m.Rows, summarize(values, most))
+		})
+		if i := slices.Index(wrong, true); i >= 0 {
+			return c, infinite(from + i)
+		}
+		all, err := peers.AllGather(ctx, slices.Concat(told...))
+		if err != nil {
+			return c, fmt.Errorf("find common bins: %w", err)
+		}
+		features := make([][]run, n)
+		for _, b := range all {
+			for i := range n {
+				missing, runs, rest, ok := readSummary(b)
+				if !ok {
+					return c, errPeer
+				}
+				b = rest
+				c.missing[from+i] = c.missing[from+i] || missing
+				features[i] = mergeRuns(features[i], runs)
+			}
+			if len(b) > 0 {
+				return c, errPeer
+			}
+		}
+		each(threads, n, func(_, i int) {
+			f := from + i
+			c.bounds[f] = cutsOfRuns(features[i], binsOf(maxBin, c.missing[f]))
+		})
+	}
+	return c, nil
+}
