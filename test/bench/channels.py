@@ -19,7 +19,8 @@ def run(lab):
         with (whole / f"part-{i:02}").open("wb") as f:
             os.posix_fallocate(f.fileno(), 0, size // OBJECTS)
     one = containers.bench.put("small/part-00", b"x", up=1)
-    kinds = [("File, the whole folder", "File", containers.uri("large"), size), ("FastFile, the whole folder", "FastFile", containers.uri("large"), size),
+    kinds = [("File, the whole folder", "File", containers.uri("large"), size),
+             ("FastFile, the whole folder", "FastFile", containers.uri("large"), size),
              ("File, a prefix within a folder", "File", containers.uri("large") + "part-0", size), ("File, one byte", "File", one, 1)]
     assert sum(p.stat().st_size for p in whole.iterdir()) == size
     containers.run("warm", ["read", "-limit", 1, "/opt/ml/input/data/train"], channel=one)  # unpacks the image
@@ -45,10 +46,11 @@ def run(lab):
                           f"{spread(alone, ms)} the program alone", met=max(created) < 0.2)
             result.target(f"{mode} mode, {size / 1e9:g} GB: disk that the job takes while it reads all", "no copy", f"{more / 1e6:.1f} MB",
                           f"{before / 1e9:.2f} GB in the home before", met=more < size / 100)
-    result.say(f"{size / 1e9:g} GB in {OBJECTS} objects; the job is a static program that reads the first byte and ends, {rounds} jobs of each kind. "
-               f"The program alone on the same files, its process and all: {spread(alone, ms)}. Disk is that of all files in the home, looked at again and "
-               "again while one more job reads all that it was given: the most, less what it was before that job.")
-    result.say(*table(["channel", "CreateTrainingJob to the first byte", "the program's start to it", "CreateTrainingJob to Completed", "disk more"], rows))
+    result.say(f"{size / 1e9:g} GB in {OBJECTS} objects; the job is a static program that reads the first byte and ends, {rounds} jobs of each "
+               f"kind. The program alone on the same files, its process and all: {spread(alone, ms)}. Disk is that of all files in the home, "
+               "looked at again and again while one more job reads all that it was given: the most, less what it was before that job.")
+    result.say(*table(["channel", "CreateTrainingJob to the first byte", "the program's start to it", "CreateTrainingJob to Completed",
+                       "disk more"], rows))
     lab.done(containers.server)
     return result
 

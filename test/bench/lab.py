@@ -124,10 +124,11 @@ def machine_seconds():
 
 
 def peak_memory(pid, reset=False):
-    """Largest resident memory of a process so far, in bytes; reset begins anew with what it has now."""
+    """Largest resident memory of a process so far, in bytes. With reset, what comes after is measured anew."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
     if reset:
         pathlib.Path(f"/proc/{pid}/clear_refs").write_text("5")
-    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+    for line in status.splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
     raise OSError(f"process {pid} has ended")

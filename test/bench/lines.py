@@ -48,16 +48,17 @@ def run(lab):
     result.target("Log of a job: lines that were lost, repeated or out of order", "0", f"{lost:,} of {total:,}", met=lost == 0)
     result.target(f"Log of a job at {RATE:,} lines a second: age of the newest line that GetLogEvents gives", "–", spread(each, ms),
                   f"{ms(late[-1])} the most")
-    result.say(f"A static program in an image FROM scratch writes lines of 100 bytes, each with its number and its time; {rounds} jobs of {full:,} lines at "
-               f"full speed, {rounds} of {paced:,} at {RATE:,} a second. Meanwhile the newest line is asked for every 20 ms, and its age is that of its "
-               "time when the answer is here, the request included. After each job all of its log is read, and every number must be there once, in order.")
+    result.say(f"A static program in an image FROM scratch writes lines of 100 bytes, each with its number and its time; {rounds} jobs of {full:,} "
+               f"lines at full speed, {rounds} of {paced:,} at {RATE:,} a second. Meanwhile the newest line is asked for every 20 ms, and its "
+               "age is that of its time when the answer is here, the request included. After each job all of its log is read, and every number "
+               "must be there once, in order.")
     result.say(*table(["what", "lines a second"], [
         ["written into a file, nobody reading", spread(file, count)],
         ["written by the job at full speed", spread(written, count)],
         ["from the job's first line until its last could be read", spread(stored, count)],
         [f"written by the job when {RATE:,} were asked for", spread(ends, count)]]))
-    result.say(f"Age of the newest line at {RATE:,} a second: p50 {ms(median(late))}, p99 {ms(late[int(len(late) * 0.99)])}, the most {ms(late[-1])}, "
-               f"of {len(late):,} answers.")
+    result.say(f"Age of the newest line at {RATE:,} a second: p50 {ms(median(late))}, p99 {ms(late[int(len(late) * 0.99)])}, the most "
+               f"{ms(late[-1])}, of {len(late):,} answers.")
     lab.done(containers.server)
     return result
 

@@ -39,7 +39,8 @@ def run(lab):
     result, rounds = Result(), 3 if lab.quick else 9
     ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
     containers = Containers(lab, "overhead", "--containers", "process", "--environments", ENVIRONMENTS)
-    rows = [scripts(lab, containers, rounds), processing(lab, containers, rounds), image(lab, containers, rounds, "own image, process runtime")]
+    rows = [scripts(lab, containers, rounds), processing(lab, containers, rounds),
+            image(lab, containers, rounds, "own image, process runtime")]
     lab.done(containers.server)
     with Engine() as engine:
         if engine.address:
@@ -54,8 +55,8 @@ def run(lab):
         beyond = [j - a for j, a in zip(jobs, alone)]
         result.target(f"{what}: Create to Completed, beyond the program by hand", "–", spread(beyond, ms), f"{spread(alone, ms)} by hand")
     result.say(f"{rounds} jobs of each kind, each after a run of the same program by hand, and one more before them that makes environment or image "
-               "ready and is not counted. The caller asks every 5 ms. By hand is: the same script with the interpreter of the job's environment, or the "
-               "same program, as a process of this machine.")
+               "ready and is not counted. The caller asks every 5 ms. By hand is: the same script with the interpreter of the job's environment, or "
+               "the same program, as a process of this machine.")
     result.say(*table(["job", "Create to Completed seen", "program by hand", "beyond it"], [
         [what, spread(jobs, ms), spread(alone, ms), spread([j - a for j, a in zip(jobs, alone)], ms)] for what, jobs, alone in rows]))
     result.say(engine.told)

@@ -84,18 +84,20 @@ def piped(lab, result, containers, whole, rounds):
         used = after.children_user + after.children_system - before.children_user - before.children_system
         shares.append((used, said["cpuSeconds"], feeding.used))
     now = peak_memory(server)
-    result.target(f"Pipe mode, {size / 1e9:.1f} GB of RecordIO in a job, beside `cat` of the file", "≥ 0.5x", speed(size, ours), speed(size, theirs),
+    what = f"Pipe mode, {size / 1e9:.1f} GB"
+    result.target(f"{what} of RecordIO in a job, beside `cat` of the file", "≥ 0.5x", speed(size, ours), speed(size, theirs),
                   spread(ratios, "{:.2f}"), met=median(ratios) >= 0.5)
-    result.target(f"Pipe mode, {size / 1e9:.1f} GB: peak memory of the feeder", "flat", spread(feeders, mib), f"{spread(few, mib)} with a twentieth of it",
+    result.target(f"{what}: peak memory of the feeder", "flat", spread(feeders, mib), f"{spread(few, mib)} with a twentieth of it",
                   met=max(feeders) < max(few) + (16 << 20))
-    result.target(f"Pipe mode, {size / 1e9:.1f} GB: peak memory of the server", "flat", mib(now), f"{mib(idle)} with a twentieth of it", met=now < idle + (32 << 20))
-    result.say(f"{rounds} training jobs in Pipe mode, in turns with `cat` of the same file of {size / 1e9:.1f} GB, RecordIO with records of {RECORD:,} bytes. "
-               "The job is a static program in an image FROM scratch that reads the FIFO of the first epoch in blocks of 128 KiB; its time is from its start "
-               "to the end of the FIFO. All of the file is in the page cache. The ratio is of one round. Before them as many jobs read a twentieth of it: flat means "
-               "that the feeder takes less than 16 MiB more for all of the file than for these, and the server less than 32 MiB.")
-    result.say("`cat` keeps one processor busy, a FIFO two at once, its reader's and its feeder's, so that the ratio falls where other programs want them "
-               f"too. In processor time, median: `cat` {median(s[0] for s in shares):.2f} s; the reader {median(s[1] for s in shares):.2f} s and the feeder "
-               f"{median(s[2] for s in shares):.2f} s.")
+    result.target(f"{what}: peak memory of the server", "flat", mib(now), f"{mib(idle)} with a twentieth of it", met=now < idle + (32 << 20))
+    result.say(f"{rounds} training jobs in Pipe mode, in turns with `cat` of the same file of {size / 1e9:.1f} GB, RecordIO with records of "
+               f"{RECORD:,} bytes. The job is a static program in an image FROM scratch that reads the FIFO of the first epoch in blocks of "
+               "128 KiB; its time is from its start to the end of the FIFO. All of the file is in the page cache. The ratio is of one round. "
+               "Before them as many jobs read a twentieth of it: flat means that the feeder takes less than 16 MiB more for all of the file "
+               "than for these, and the server less than 32 MiB.")
+    result.say("`cat` keeps one processor busy, a FIFO two at once, its reader's and its feeder's, so that the ratio falls where other programs "
+               f"want them too. In processor time, median: `cat` {median(s[0] for s in shares):.2f} s; the reader "
+               f"{median(s[1] for s in shares):.2f} s and the feeder {median(s[2] for s in shares):.2f} s.")
 
 
 def speed(size, seconds):

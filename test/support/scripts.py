@@ -9,7 +9,7 @@ import tarfile
 import textwrap
 
 from support.server import BINARY, poll
-from support.work import Workbench, archive, channel, unique
+from support.work import Workbench, archive, channel, members, unique
 
 # An image with Python and little else, and one with a framework.
 PYTHON = "081325390199.dkr.ecr.us-east-1.amazonaws.com/sagemaker-base-python-310:1.0"
@@ -94,6 +94,10 @@ class ScriptBench(Workbench):
         job = self.run(*args, **kwargs)
         assert job["TrainingJobStatus"] == "Failed" and job["SecondaryStatus"] == "Failed", job["TrainingJobStatus"]
         return job["FailureReason"], job
+
+    def model(self, name):
+        """{name: bytes} of the model of a job that has completed."""
+        return members(self.get(f"s3://{self.bucket}/output/{name}/output/model.tar.gz"))
 
     def log(self, name, group=TRAINING):
         """The lines of all hosts of a job, those of the first host first."""
