@@ -173,7 +173,7 @@ func (l *list) lines() iter.Seq2[[]byte, error] {
 				}
 				if len(l.line) > maxLine {
 					err = bufio.ErrTooLong
-				} else if err == bufio.ErrBufferFull {
+				} else if errors.Is(err, bufio.ErrBufferFull) {
 					continue
 				} else if err == io.EOF {
 					err = io.ErrUnexpectedEOF

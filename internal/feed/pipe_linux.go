@@ -39,7 +39,7 @@ func moveFile(to, from *os.File, size int64) (int64, error) {
 			var spliceErr error
 			moveErr = out.Write(func(pipe uintptr) bool {
 				n, spliceErr = splice(int(fd), at, int(pipe), int(min(size-at, pipeSize)))
-				return spliceErr != unix.EAGAIN
+				return !errors.Is(spliceErr, unix.EAGAIN)
 			})
 			if moveErr == nil {
 				moveErr = spliceErr
@@ -61,7 +61,7 @@ func splice(from int, at int64, to, n int) (int64, error) {
 	for {
 		moved, err := unix.Splice(from, &at, to, nil, n, unix.SPLICE_F_MOVE|unix.SPLICE_F_MORE|unix.SPLICE_F_NONBLOCK)
 		if err != unix.EINTR {
-			return max(int64(moved), 0), err
+			return max(moved, 0), err
 		}
 	}
 }

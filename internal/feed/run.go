@@ -83,7 +83,7 @@ func (f *feeder) channel(ctx context.Context, c Channel) error {
 	if err != nil {
 		return f.fail(err)
 	}
-	defer l.close()
+	defer func() { _ = l.close() }() // it was only read
 	out := newSink()
 	for epoch := 0; ; epoch++ {
 		w, err := openFIFO(ctx, c.fifo(epoch))
@@ -188,7 +188,7 @@ func openFIFO(ctx context.Context, path string) (*os.File, error) {
 	// The container may have put something else in its place.
 	if info, err := w.Stat(); err != nil || info.Mode()&os.ModeNamedPipe == 0 {
 		w.Close()
-		return nil, fmt.Errorf("%s is no FIFO any more (%v)", path, err)
+		return nil, fmt.Errorf("%s is no FIFO any more: %w", path, err)
 	}
 	return w, nil
 }

@@ -167,7 +167,7 @@ type unzipper struct{ r *gzip.Reader }
 
 func (u unzipper) Read(p []byte) (int, error) {
 	n, err := u.r.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = unzipError(err)
 	}
 	return n, err
@@ -177,7 +177,7 @@ func unzipError(err error) error {
 	if _, disk := errors.AsType[*os.PathError](err); disk {
 		return err
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	return dataError{fmt.Errorf("decompress: %w", err)}
@@ -200,7 +200,7 @@ func (s *sink) measure(ctx context.Context, r io.Reader) (head []byte, n int64, 
 	var scratch [32 << 10]byte
 	for n <= recordio.MaxPart { // beyond that it is refused, however long
 		more, err := r.Read(scratch[:])
-		if n += int64(more); err == io.EOF {
+		if n += int64(more); errors.Is(err, io.EOF) {
 			break
 		}
 		if err == nil {
@@ -231,7 +231,7 @@ func (s *sink) all(r io.Reader, n int64) error {
 		if err == io.EOF && n >= 0 && sent < n {
 			err = io.ErrUnexpectedEOF
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
@@ -246,7 +246,7 @@ func (s *sink) regular(f *os.File, size int64, wrap Wrap) error {
 	if wrap == RecordIO {
 		var head [recordio.HeaderSize]byte
 		n, err := f.ReadAt(head[:], 0)
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
 		if recordio.Begins(head[:n], size) {

@@ -48,7 +48,7 @@ func (t *site) installed(ctx context.Context) (map[string]string, error) {
 // cache count, though they may take no room of their own.
 func size(dir string) int64 {
 	var n int64
-	filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() {
 			if fi, err := d.Info(); err == nil {
 				n += fi.Size()

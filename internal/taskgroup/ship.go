@@ -99,7 +99,7 @@ func (s Shipment) Ship(ctx context.Context, into *Reading) {
 func (s Shipment) carry(ctx context.Context, i int, st Stream, into *Reading) {
 	at := s.At
 	at.Name = st.Name
-	var logs telemetry.Logs = s.Logs
+	logs := s.Logs
 	if st.Base > 0 {
 		logs = shifted{s.Logs, st.Base}
 	}

@@ -96,7 +96,7 @@ func (g *grower) expandAcross(ctx context.Context, batch, children []*openNode, 
 	}
 	var spare histogram // for those beyond the budget
 	for _, n := range loose {
-		into := n.hist
+		var into histogram
 		if g.reserve(n) {
 			into = n.hist
 		} else {

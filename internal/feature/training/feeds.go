@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -132,11 +131,10 @@ func (s *Service) listAugmented(ctx context.Context, c sm.Channel, at string, sh
 		placed[u] = filepath.Join(at, name)
 		return placed[u], nil
 	})
-	var shared iter.Seq2[feed.Sample, error] = samples
 	if share {
-		shared = feed.Share(samples, i, n)
+		samples = feed.Share(samples, i, n)
 	}
-	switch err := feed.WriteList(path, shared); {
+	switch err := feed.WriteList(path, samples); {
 	case broken != nil:
 		return broken
 	case err != nil && ctx.Err() == nil:

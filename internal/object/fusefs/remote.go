@@ -69,7 +69,7 @@ func (r *resumed) Read(p []byte) (int, error) {
 			r.stalls = 0
 		}
 		if n > 0 || err == nil || err == io.EOF || r.ctx.Err() != nil {
-			if n > 0 && err != io.EOF {
+			if n > 0 && !errors.Is(err, io.EOF) {
 				err = nil // it comes again with the next Read
 			}
 			return n, err

@@ -161,7 +161,7 @@ func (r *Runtime) configure(ctx context.Context, t runtime.Task, imageEnv []stri
 		},
 	}
 	if t.MaxProcesses > 0 {
-		host.PidsLimit = new(int64(t.MaxProcesses))
+		host.PidsLimit = new(t.MaxProcesses)
 	}
 	if t.MilliCPU > 0 {
 		engine, err := r.engine(ctx)
