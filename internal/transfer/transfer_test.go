@@ -162,3 +162,31 @@ func TestShares(t *testing.T) {
 		}
 	}
 }
+
+// Whether a prefix is a folder or not, names in the container's folder follow
+// from it as a channel's do.
+func TestCopyNames(t *testing.T) {
+	store := mem.New("bucket")
+	for _, key := range []string{"m/1/model", "m-2/x", "m-2/sub/y"} {
+		if _, err := store.Put(t.Context(), object.URI{Bucket: "bucket", Key: key}, strings.NewReader(key)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for prefix, want := range map[string][]string{
+		"m/": {"1/model"}, "m/1": {"model"}, "m-2": {"x", "sub/y"}, "m-": {"m-2/x", "m-2/sub/y"}, "none": nil,
+	} {
+		dir := t.TempDir()
+		if err := (Mover{store}).Copy(t.Context(), object.URI{Bucket: "bucket", Key: prefix}, dir); err != nil {
+			t.Fatal(err)
+		}
+		found := 0
+		for _, name := range want {
+			if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+				found++
+			}
+		}
+		if found != len(want) {
+			t.Errorf("below %q it found %d of %v", prefix, found, want)
+		}
+	}
+}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -20,6 +19,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 	"github.com/sagebrush-ml/sagebrush/internal/taskgroup"
 	"github.com/sagebrush-ml/sagebrush/internal/telemetry"
+	"github.com/sagebrush-ml/sagebrush/internal/transfer"
 )
 
 // startInstance lays out /opt/ml and starts the serving task. What goes wrong
@@ -209,7 +209,7 @@ func (s *Service) fetch(ctx context.Context, dir string, d modelData) error {
 		return err
 	}
 	if !d.Archive {
-		return s.fetchPrefix(ctx, dir, u)
+		return transfer.Mover{Objects: s.Objects}.Copy(ctx, u, dir)
 	}
 	body, err := s.Objects.Open(ctx, u, 0, -1)
 	if err != nil {
@@ -217,38 +217,6 @@ func (s *Service) fetch(ctx context.Context, dir string, d modelData) error {
 	}
 	defer body.Close()
 	return optml.Unpack(body, dir, archiveLimit)
-}
-
-// fetchPrefix copies the objects under a prefix, which keep their names below
-// it. A key that would lead out of the folder is refused by os.Root.
-func (s *Service) fetchPrefix(ctx context.Context, dir string, u object.URI) error {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	return object.All(ctx, s.Objects, u, func(o object.Info) error {
-		name := strings.TrimPrefix(strings.TrimPrefix(o.URI.Key, u.Key), "/")
-		if name == "" || strings.HasSuffix(name, "/") {
-			return nil
-		}
-		if d := filepath.Dir(name); d != "." {
-			if err := root.MkdirAll(d, 0o755); err != nil {
-				return err
-			}
-		}
-		body, err := s.Objects.Open(ctx, o.URI, 0, -1)
-		if err != nil {
-			return err
-		}
-		defer body.Close()
-		f, err := root.Create(name)
-		if err != nil {
-			return err
-		}
-		_, err = io.Copy(f, body)
-		return errors.Join(err, f.Close())
-	})
 }
 
 // archiveLimit keeps an archive bomb from filling the disk.
