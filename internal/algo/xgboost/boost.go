@@ -115,7 +115,7 @@ func (t *booster) start(ctx context.Context, train, valid *algo.Matrix) error {
 	if uint64(train.Rows) > math.MaxUint32 {
 		return algo.ClientErrorf("the train channel has %d rows; at most %d can be learned from", train.Rows, uint32(math.MaxUint32))
 	}
-	bins, err := cutAcross(ctx, t.peers, train, t.maxBin, t.workers)
+	bins, err := cutAcross(ctx, t.peers, train, t.maxBin, cmp.Or(t.exact, exactRuns), t.workers)
 	if err != nil {
 		return fmt.Errorf("train channel: %w", err)
 	}

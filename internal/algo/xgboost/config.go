@@ -28,6 +28,7 @@ type config struct {
 	keepOnStop     bool
 	csvWeights     bool
 	threads        int // at most so many, 0 for as many as there are
+	exact          int // different values of a feature that hosts tell one by one, 0 for exactRuns
 }
 
 // notBuilt says that a value which SageMaker's container takes has no effect

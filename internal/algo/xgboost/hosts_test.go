@@ -186,7 +186,7 @@ func TestHostsLearnAsWellFromManyDifferentValues(t *testing.T) {
 	all := higgsLike(24_000)
 	m, held := slice(all, 0, 16_000), slice(all, 16_000, 24_000)
 	c := plainConfig("binary:logistic", 15)
-	c.metrics, c.maxBin = []string{"auc", "logloss"}, 32 // summaries of 512 runs
+	c.metrics, c.maxBin, c.exact = []string{"auc", "logloss"}, 32, 1 // summaries of 512 runs
 	one, err := learn(t.Context(), *c, nil, slice(m, 0, m.Rows), slice(held, 0, held.Rows))
 	if err != nil {
 		t.Fatal(err)
@@ -206,6 +206,12 @@ func TestHostsLearnAsWellFromManyDifferentValues(t *testing.T) {
 			if !bytes.Equal(hosts[rank].bytes, hosts[0].bytes) || !bytes.Equal(hosts[rank].bytes, again[rank].bytes) {
 				t.Errorf("%d hosts: host %d has another model, or not the same one twice", n, rank+1)
 			}
+		}
+		// Told one by one, as they are by default, they give the very model of one host.
+		exact := *c
+		exact.exact = 0
+		if same := learnOn(t, &exact, m, held, evenly(m.Rows, n)); !bytes.Equal(same[0].bytes, one.bytes) {
+			t.Errorf("%d hosts that tell each value have another model than one", n)
 		}
 		// One host with 30 to 34 bins in place of 32 moves by as much.
 		for metric, apart := range map[string]float64{"auc": 0.006, "logloss": 0.008} {
@@ -315,7 +321,7 @@ func TestHistogramBudgetDoesNotShowOnHosts(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			c, err := cutAcross(t.Context(), peers, part, 256, 1)
+			c, err := cutAcross(t.Context(), peers, part, 256, 1, 1)
 			if err != nil {
 				return err
 			}

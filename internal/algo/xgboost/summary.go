@@ -18,11 +18,20 @@ type run struct {
 	n   int
 }
 
-// summaryRuns is how many runs per bin a host tells of a feature at most. With
-// as many different values or fewer what it tells is exact. Otherwise the rank
-// of any value is wrong by at most one part in summaryRuns of the mean number of
-// rows per bin; what the hosts tell together is wrong by no larger a part.
+// summaryRuns is how many runs per bin a host tells of a feature at the least
+// when it does not tell of each value. The rank of any value is then wrong by at
+// most one part in summaryRuns of the mean number of rows per bin; what the
+// hosts tell together is wrong by no larger a part.
 const summaryRuns = 16
+
+// exactRuns is how many different values of a feature a host tells of one by
+// one. What it tells is then exact, and so is the model: at six bytes or so for
+// a value that is cheaper than a model that depends on the number of hosts.
+const exactRuns = 1 << 20
+
+// mostRuns is how many runs a host tells of a feature at most, if it is to tell
+// of so many values one by one.
+func mostRuns(maxBin, exact int) int { return max(summaryRuns*maxBin, exact) }
 
 // summarize tells of sorted values in at most 2·most+1 runs. In a run that stands
 // for more than one value the largest is named. A value that fills a run by
@@ -160,22 +169,26 @@ func cutsOfRuns(runs []run, maxBin int) []float32 {
 	}, len(runs), total, floatOf(runs[len(runs)-1].key), maxBin)
 }
 
-// summaryFeatures is of how many features the hosts tell each other at once: it
-// bounds the memory.
-func summaryFeatures(most int) int { return max(1, 1<<20/most) }
+// summaryFeatures is of how many features the hosts tell each other at once when
+// none has more rows: it bounds the memory.
+func summaryFeatures(most, rows int) int { return max(1, 1<<20/max(1, min(most, rows))) }
 
 // cutAcross is cut for a matrix of which each host has some rows. All get the
-// same bins. Where no host has more than summaryRuns·maxBin different values of
-// a feature, they are those that one host with all rows would make.
-func cutAcross(ctx context.Context, peers *collective.Group, m *algo.Matrix, maxBin, threads int) (cutting, error) {
+// same bins. Where no host has more than mostRuns(maxBin, exact) different values
+// of a feature, they are those that one host with all rows would make.
+func cutAcross(ctx context.Context, peers *collective.Group, m *algo.Matrix, maxBin, exact, threads int) (cutting, error) {
 	if peers.Size() == 1 {
 		return cut(m, maxBin, threads)
 	}
 	maxBin = limitBins(maxBin)
-	most := summaryRuns * maxBin
+	most := mostRuns(maxBin, exact)
+	rows := []float64{float64(m.Rows)}
+	if err := peers.MaxFloats(ctx, rows); err != nil {
+		return cutting{}, fmt.Errorf("find common bins: %w", err)
+	}
 	c := cutting{make([][]float32, m.Cols), make([]bool, m.Cols)}
 	columns := columnsOf(m)
-	group := summaryFeatures(most)
+	group := summaryFeatures(most, int(rows[0]))
 	for from := 0; from < m.Cols; from += group {
 		n := min(group, m.Cols-from)
 		told := make([][]byte, n)
