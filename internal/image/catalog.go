@@ -21,6 +21,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo/builtin"
 	"github.com/sagebrush-ml/sagebrush/internal/framework"
@@ -53,12 +55,21 @@ type Engine interface {
 }
 
 // Catalog finds images. It is safe for concurrent use.
-type Catalog struct{ Options }
+type Catalog struct {
+	Options
+
+	mu   sync.Mutex
+	left map[string]time.Time // requirements that were left to their jobs, by image: until when not to try again
+}
+
+// leftFor is how long requirements that could not be had are not tried again:
+// a job is made ready more than once, and each try makes an environment anew.
+const leftFor = 10 * time.Minute
 
 var _ runtime.Images = (*Catalog)(nil)
 
 // New makes a Catalog.
-func New(o Options) *Catalog { return &Catalog{o} }
+func New(o Options) *Catalog { return &Catalog{Options: o, left: map[string]time.Time{}} }
 
 // source is what a URI stands for: one of the four.
 type source struct {
@@ -222,8 +233,19 @@ func (c *Catalog) environment(ctx context.Context, uri string, f framework.Frame
 	if err := f.Check(); err != nil {
 		return img, fmt.Errorf("%w: %w", runtime.ErrUnprepared, err)
 	}
+	key := uri + "\n" + string(n.Requirements)
+	c.mu.Lock()
+	now := time.Now()
+	maps.DeleteFunc(c.left, func(_ string, until time.Time) bool { return now.After(until) })
+	if _, ok := c.left[key]; ok {
+		n.Requirements = nil
+	}
+	c.mu.Unlock()
 	env, err := c.Environments.Ensure(ctx, f.Spec(n), progress)
 	if errors.Is(err, pyenv.ErrUnavailable) && len(n.Requirements) > 0 {
+		c.mu.Lock()
+		c.left[key] = time.Now().Add(leftFor)
+		c.mu.Unlock()
 		// Only wheels are installed here: what has to be built runs code of
 		// strangers, which belongs into the job.
 		fmt.Fprintf(progress, "requirements.txt is left to the job to install: %s\n", err)

@@ -19,6 +19,7 @@ from support.work import channel
 
 MOMENTS = 12
 LINES = 40  # that each script prints, one each tenth of a second
+SPOT_LINES = 80  # so many that the job outlives the moments at which it is interrupted
 
 # What all scripts begin with: a file of a name of its own for each start, in a
 # folder that is kept, and numbered lines.
@@ -29,8 +30,8 @@ STEPS = """
         os.makedirs(folder, exist_ok=True)
         open(os.path.join(folder, "start-" + uuid.uuid4().hex), "w").close()
 
-    def count(first=0, each=lambda i: None):
-        for i in range(first, %d):
+    def count(first=0, each=lambda i: None, until=%d):
+        for i in range(first, until):
             print("line", i, flush=True)
             each(i)
             time.sleep(0.1)
@@ -72,9 +73,9 @@ SPOT = STEPS + """
         with open(at + ".new", "w") as f:
             f.write(str(i + 1))
         os.rename(at + ".new", at)
-    count(first, keep)
+    count(first, keep, until=%d)
     open("/opt/ml/model/done", "w").close()
-"""
+""" % SPOT_LINES
 
 
 @pytest.fixture(scope="module")
@@ -118,16 +119,14 @@ def test_kill_at_random_moments(bench):
         bench.server.kill()
         bench.server.start()
         clients(bench)
-    assert interrupted >= 2, "some came at a moment when the job ran"
+    assert interrupted >= 1, "some came at a moment when the job ran"
     again = 0
     for names in jobs:
         again += check_spot(bench, names["spot"])
         check_process(bench, names["process"])
-        for kind, hosts in ("script", 1), ("hosts", 2), ("pipe", 1):
-            check_training(bench, names[kind], hosts)
-        got = json.loads(bench.model(names["pipe"])["got"])
-        assert got == ["".join(f"part {i}." for i in range(4))] * (LINES // 10)
-        assert sorted(bench.model(names["hosts"])) == ["done-algo-1", "done-algo-2"]
+        done = {kind: bench.model(check_training(bench, names[kind], hosts)) for kind, hosts in (("script", 1), ("hosts", 2), ("pipe", 1))}
+        assert json.loads(done["pipe"]["got"]) == ["".join(f"part {i}." for i in range(4))] * (LINES // 10)
+        assert list(done["script"]) == ["done-algo-1"] and sorted(done["hosts"]) == ["done-algo-1", "done-algo-2"]
     assert again == interrupted, "each interruption that was answered happened, and no other"
     poll(lambda: not bench.server.tasks(), 20, "all tasks to be gone")
     for family in "training", "processing":
@@ -144,6 +143,7 @@ def starts(names):
 
 
 def check_training(bench, name, hosts):
+    """Looks at a job that ran once on each of its hosts, and returns what Describe says."""
     job = bench.finished(name)
     assert job["TrainingJobStatus"] == "Completed", (name, job.get("FailureReason"))
     assert [t["Status"] for t in job["SecondaryStatusTransitions"]] == ["Starting", "Downloading", "Training", "Uploading", "Completed"], name
@@ -152,6 +152,7 @@ def check_training(bench, name, hosts):
     assert len(streams) == hosts, (name, list(streams))
     for stream, lines in streams.items():
         assert numbered(lines) == list(range(LINES)), (stream, lines[-60:])
+    return job
 
 
 def check_process(bench, name):
@@ -178,6 +179,6 @@ def check_spot(bench, name):
     ((stream, lines),) = bench.log_lines(TRAINING, name + "/").items()
     steps = numbered(lines)
     # A step that was told and not yet kept when the signal came is told once more.
-    assert sorted(set(steps)) == list(range(LINES)) and steps == sorted(steps) and len(steps) <= LINES + times, (stream, steps)
+    assert sorted(set(steps)) == list(range(SPOT_LINES)) and steps == sorted(steps) and len(steps) <= SPOT_LINES + times, (stream, steps)
     assert job["BillableTimeInSeconds"] < job["TrainingTimeInSeconds"]
     return times

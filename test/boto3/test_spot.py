@@ -6,7 +6,7 @@ import pytest
 from support.refusal import refused
 from support.scripts import TRAINING, ScriptBench, interrupt
 from support.server import poll
-from support.work import members, unique
+from support.work import unique
 
 # A loop whose state depends on every step in order, kept after each. A part that
 # is done twice or left out gives another model.
@@ -39,8 +39,10 @@ LOOP = """
 
 @pytest.fixture(scope="module")
 def calm(other):
-    """A server that interrupts nothing by itself."""
-    return ScriptBench(other("spot", "--spot-pause", "100ms"))
+    """A server that interrupts nothing by itself. The environment is made before a job waits for it."""
+    bench = ScriptBench(other("spot", "--spot-pause", "100ms"))
+    bench.good("print('warm')")
+    return bench
 
 
 def spot(bench, text=LOOP, pause=0.02, run=300, wait=600, checkpoints=True, **more):
@@ -51,12 +53,8 @@ def spot(bench, text=LOOP, pause=0.02, run=300, wait=600, checkpoints=True, **mo
                        StoppingCondition={"MaxRuntimeInSeconds": run, "MaxWaitTimeInSeconds": wait}, **more)
 
 
-def model(bench, job):
-    return members(bench.get(job["ModelArtifacts"]["S3ModelArtifacts"]))
-
-
 def uninterrupted(bench):
-    return model(bench, bench.good(LOOP, hyper={"pause": 0}))
+    return bench.model(bench.good(LOOP, hyper={"pause": 0}))
 
 
 def states(job):
@@ -71,9 +69,9 @@ def whole(bench, name, attempts):
     assert [int(line.split()[1]) for line in lines if line.startswith("step ")] == list(range(1, 201))
     begun = [int(line.split()[-1]) for line in lines if line.startswith("begin at step")]
     told = [int(line.split()[-1]) for line in lines if line.startswith("told to stop")]
-    assert len(begun) == attempts
-    # An interruption after the last step finds nothing left to do.
-    assert begun == [0, *told] + [200] * (attempts - len(told) - 1)
+    # One that came before the script could begin leaves no line, and after one that came after the last step nothing is left to do.
+    assert len(told) < len(begun) <= attempts
+    assert begun == [0, *told] + [200] * (len(begun) - len(told) - 1)
 
 
 def adds_up(job):
@@ -105,7 +103,7 @@ def test_five_interruptions_and_the_same_model(calm):
     assert ends[:-1] == starts[1:], "each state ends where the next begins"
     whole(calm, name, attempts=6)
     adds_up(job)
-    assert model(calm, job) == uninterrupted(calm)
+    assert calm.model(job) == uninterrupted(calm)
     assert sorted(calm.objects(job["CheckpointConfig"]["S3Uri"])) == ["state.json"]
 
 
@@ -117,7 +115,7 @@ def test_a_market_that_interrupts_by_itself(other):
     assert times >= 1
     whole(bench, job["TrainingJobName"], attempts=times + 1)
     adds_up(job)
-    assert model(bench, job) == uninterrupted(bench), "a job that is no spot job is left alone"
+    assert bench.model(job) == uninterrupted(bench), "a job that is no spot job is left alone"
 
 
 def test_without_checkpoints_it_begins_at_the_start(calm):
@@ -139,13 +137,13 @@ def test_without_checkpoints_it_begins_at_the_start(calm):
 
 
 def test_the_wait_ends_a_job(calm):
-    name = spot(calm, pause=0.1, run=4, wait=4)
+    name = spot(calm, pause=0.1, run=5, wait=5)
     calm.logged(name, "step 1 ")
     assert interrupt(calm.server, name).returncode == 0
     job = calm.finished(name)
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxWaitTimeExceeded")
     assert "Interrupted" in states(job)
-    assert 4 <= (job["TrainingEndTime"] - job["CreationTime"]).total_seconds() < 12
+    assert 5 <= (job["TrainingEndTime"] - job["CreationTime"]).total_seconds() < 15
     adds_up(job)
 
 

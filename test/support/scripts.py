@@ -95,9 +95,9 @@ class ScriptBench(Workbench):
         assert job["TrainingJobStatus"] == "Failed" and job["SecondaryStatus"] == "Failed", job["TrainingJobStatus"]
         return job["FailureReason"], job
 
-    def model(self, name):
-        """{name: bytes} of the model of a job that has completed."""
-        return members(self.get(f"s3://{self.bucket}/output/{name}/output/model.tar.gz"))
+    def model(self, job):
+        """{name: bytes} of the model of a job that has completed, as Describe tells of it."""
+        return members(self.get(job["ModelArtifacts"]["S3ModelArtifacts"]))
 
     def log(self, name, group=TRAINING):
         """The lines of all hosts of a job, those of the first host first."""

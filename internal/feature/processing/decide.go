@@ -127,7 +127,7 @@ func judge(j Job, s seen) verdict {
 	if s.Phase == runtime.Exited && s.Failed == nil && !s.Partial {
 		return verdict{status: Completed}
 	}
-	if s.Phase == runtime.Exited && s.Ended.Sub(s.Started) >= limit(j) {
+	if s.Phase == runtime.Exited && !s.Started.IsZero() && s.Ended.Sub(s.Started) >= limit(j) {
 		return verdict{Failed, taskgroup.WithCode("ClientError: The processing job ran longer than the MaxRuntimeInSeconds provided", s.ExitCode)}
 	}
 	return verdict{Failed, taskgroup.Reason(s.Seen, "processing", "", len(hosts(j)), taskgroup.Room(cluster(j).InstanceType), value(cluster(j).VolumeSizeInGB))}

@@ -106,6 +106,24 @@ func TestHostsShareTheWork(t *testing.T) {
 	})
 }
 
+func TestACommandThatCannotBeStartedFailsTheJob(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		l.run()
+		l.create(request("clean", map[string]string{"FAKE_START_AFTER": "1h"}))
+		synctest.Wait()
+		l.tasks.Kill(l.tasks.Tasks()[0].ID, 127, "exec: no such file") // it never ran: State.Started is zero
+		d := l.settled("clean")
+		if want := "AlgorithmError: The processing container could not be started: exec: no such file, exit code: 127"; d.FailureReason != want {
+			t.Errorf("%s: %s", d.ProcessingJobStatus, d.FailureReason)
+		}
+		if d.ProcessingStartTime.IsZero() || d.ProcessingEndTime.IsZero() {
+			t.Errorf("it began at %v and ended at %v", d.ProcessingStartTime, d.ProcessingEndTime)
+		}
+		l.clean()
+	})
+}
+
 func TestContinuousOutput(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)

@@ -88,7 +88,11 @@ func (s *Service) take(ctx context.Context, j Job, look seen, st step) error {
 	case start:
 		return s.orFail(ctx, j, "ClientError: ", s.start(ctx, j))
 	case note:
-		_, err := s.edit(ctx, j, func(j *Job) { j.Doc.ProcessingStartTime = wire.At(look.Started) })
+		began := look.Started
+		if began.IsZero() { // it could not even begin
+			began = time.Now()
+		}
+		_, err := s.edit(ctx, j, func(j *Job) { j.Doc.ProcessingStartTime = wire.At(began) })
 		return err
 	case stop:
 		for _, m := range members(j) {
