@@ -157,7 +157,8 @@ func TestWatchEndsWithItsContext(t *testing.T) {
 func TestWatchOfWhatCannotBeMeasured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		if err := Watch(t.Context(), host(fake.New(), &store{})); err != nil || time.Since(began) > 0 {
+		unable := struct{ runtime.Runtime }{fake.New()} // no Meter
+		if err := Watch(t.Context(), host(unable, &store{})); err != nil || time.Since(began) > 0 {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
 		// A task that does not come up, and one that cannot be asked about.
