@@ -284,8 +284,8 @@ REFUSED = {
     "no algorithm": ("AlgorithmSpecification", None, r"AlgorithmSpecification"),
     "no resources": ("ResourceConfig", None, r"ResourceConfig"),
     "bad metric regex": ("AlgorithmSpecification.MetricDefinitions", [{"Name": "m", "Regex": "("}], r"(?i)regular expression|regex"),
-    "pipe mode": ("AlgorithmSpecification.TrainingInputMode", "Pipe", r"not supported by Sagebrush yet"),
-    "two hosts": ("ResourceConfig.InstanceCount", 2, r"not supported by Sagebrush yet"),
+    "records of files": ("InputDataConfig.0.RecordWrapperType", "RecordIO", r"only for input mode Pipe"),
+    "an algorithm resource": ("AlgorithmSpecification", {"AlgorithmName": "mine", "TrainingInputMode": "File"}, r"not supported by Sagebrush yet"),
 }
 
 
