@@ -20,8 +20,7 @@ DOCKER = os.environ.get("SAGEBRUSH_TEST_DOCKER")
 class Shop:
     """A workbench with the image of test/support/container in its registry."""
 
-    def __init__(self, server, program, containers):
-        self.containers = containers
+    def __init__(self, server, program):
         self.bench = work.Workbench(server)
         self.ecr = self.bench.ecr
         repository = self.ecr.create_repository(repositoryName="counter")["repository"]
@@ -49,28 +48,39 @@ def program(tmp_path_factory):
     return oci.program(tmp_path_factory.mktemp("program"))
 
 
-@pytest.fixture(scope="session", params=["process", "docker"])
-def shop(request, other, program):
-    if request.param == "docker":
-        if not DOCKER:
-            pytest.skip("there is no Docker engine: SAGEBRUSH_TEST_DOCKER is not set (test/dockerd.sh sets one up)")
-        os.environ["DOCKER_HOST"] = DOCKER
-    try:
-        yield Shop(other("containers-" + request.param, "--containers", request.param), program, request.param)
-    finally:
-        os.environ.pop("DOCKER_HOST", None)
+@pytest.fixture(scope="session")
+def shops(other, program):
+    """Makes the shop of each kind once, for the whole session."""
+    made = {}
+
+    def get(kind):
+        if kind not in made:
+            if kind == "docker":
+                os.environ["DOCKER_HOST"] = DOCKER
+            try:
+                made[kind] = Shop(other("containers-" + kind, "--containers", kind), program)
+            finally:
+                os.environ.pop("DOCKER_HOST", None)
+            if kind == "process":
+                made[kind].stubborn = begin_stubborn(made[kind])
+        return made[kind]
+    return get
 
 
-@pytest.fixture(scope="session", autouse=True)
-def stubborn(shop):
+def begin_stubborn(shop):
     """A job that was told to stop and does not; it is begun first, since its end takes two minutes."""
-    if shop.containers == "docker":
-        return None
     name = shop.train("stubborn", settled=False, Environment={"MODE": "stubborn"})
     shop.bench.reached(name, "Training")
     poll(lambda: "stubborn" in shop.log({"TrainingJobName": name}), 30, "the container to ignore SIGTERM")
     shop.bench.sagemaker.stop_training_job(TrainingJobName=name)
     return name, datetime.datetime.now(datetime.timezone.utc)
+
+
+@pytest.fixture(params=["process", "docker"])
+def shop(request, shops):
+    if request.param == "docker" and not DOCKER:
+        pytest.skip("there is no Docker engine: SAGEBRUSH_TEST_DOCKER is not set (test/dockerd.sh sets one up)")
+    return shops(request.param)
 
 
 def test_an_image_trains_and_serves(shop):
@@ -187,10 +197,9 @@ def test_an_image_that_is_not_there_is_refused(shop, uri, text):
 
 
 @pytest.mark.last
-def test_a_container_that_ignores_sigterm_is_killed(shop, stubborn):
-    if stubborn is None:
-        pytest.skip("the suite of the runtimes has it for Docker, with less patience")
-    name, began = stubborn
-    job = shop.bench.finished(name, limit=150)
+def test_a_container_that_ignores_sigterm_is_killed(shops):
+    """The suite of the runtimes has this for Docker, with less patience."""
+    name, began = shops("process").stubborn
+    job = shops("process").bench.finished(name, limit=150)
     assert job["TrainingJobStatus"] == "Stopped"
     assert 115 < (job["TrainingEndTime"] - began).total_seconds() < 140, "SIGKILL comes 120 s after SIGTERM"
