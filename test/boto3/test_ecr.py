@@ -225,6 +225,8 @@ def test_a_lifecycle_policy_is_applied_after_a_push(ecr, mine):
             break
         time.sleep(0.05)
     assert tags == ["dev-2", "v1"]
+    rules = json.loads(ecr.get_lifecycle_policy(repositoryName=name)["lifecyclePolicyText"])["rules"]
+    assert [r["rulePriority"] for r in rules] == sorted(r["rulePriority"] for r in rules) and rules
     ecr.delete_lifecycle_policy(repositoryName=name)
     with refused("LifecyclePolicyNotFoundException", name):
         ecr.delete_lifecycle_policy(repositoryName=name)
