@@ -19,7 +19,7 @@ SERVICES = ["sagemaker", "sagemaker-runtime", "sagemaker-featurestore-runtime", 
 NOT_BUILT = ("NotImplementedException", "MissingAuthenticationToken")
 
 # Operations without a request that could be refused.
-NEVER_REFUSED = {("sts", "GetCallerIdentity"), ("ecr", "GetAuthorizationToken")}
+NEVER_REFUSED = {("ecr", "DescribeRegistry"), ("sts", "GetCallerIdentity"), ("ecr", "GetAuthorizationToken")}
 
 
 def operations():

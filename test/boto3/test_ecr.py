@@ -244,3 +244,24 @@ def test_policies_and_tags_of_a_repository_are_kept(ecr, server, mine):
     ecr.untag_resource(resourceArn=arn, tagKeys=["for"])
     assert ecr.list_tags_for_resource(resourceArn=arn)["tags"] == [{"Key": "more", "Value": "yes"}]
     assert ecr.describe_registry()["registryId"] == server.account
+
+
+def test_what_names_no_repository_is_refused(ecr):
+    gone, digest = {"repositoryName": "no-such-repository"}, "sha256:" + "0" * 64
+    for call, more in [
+        (ecr.batch_check_layer_availability, {"layerDigests": [digest]}),
+        (ecr.batch_delete_image, {"imageIds": [{"imageTag": "1"}]}),
+        (ecr.delete_repository_policy, {}),
+        (ecr.list_images, {}),
+        (ecr.put_image_tag_mutability, {"imageTagMutability": "IMMUTABLE"}),
+        (ecr.set_repository_policy, {"policyText": '{"Version": "2012-10-17", "Statement": []}'}),
+    ]:
+        with refused("RepositoryNotFoundException", "no-such-repository"):
+            call(**gone, **more)
+    arn = "arn:aws:ecr:us-east-1:123456789012:repository/no-such-repository"
+    with refused("RepositoryNotFoundException", "no-such-repository"):
+        ecr.list_tags_for_resource(resourceArn=arn)
+    with refused("RepositoryNotFoundException", "no-such-repository"):
+        ecr.tag_resource(resourceArn=arn, tags=[{"Key": "a", "Value": "b"}])
+    with refused("RepositoryNotFoundException", "no-such-repository"):
+        ecr.untag_resource(resourceArn=arn, tagKeys=["a"])

@@ -263,3 +263,8 @@ def test_too_many_hosts(bench):
 def test_a_job_that_is_not_there(bench, operation):
     with refused("ValidationException", "Could not find requested job"):
         getattr(bench.sagemaker, operation)(ProcessingJobName="nobody")
+
+
+def test_a_list_is_refused_a_token_of_nobody(bench):
+    with refused("ValidationException", "(?i)token"):
+        bench.sagemaker.list_processing_jobs(NextToken="made-up")
