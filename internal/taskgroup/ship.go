@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -208,22 +207,6 @@ func (p *progress) tell(lines []string) {
 	if len(events) > 0 {
 		p.put(events)
 	}
-}
-
-// Definitions makes one list of the caller's metric definitions and those of
-// the image, of which a name that the caller uses is left out.
-func Definitions(own []telemetry.Definition, image []runtime.ImageMetric) []telemetry.Definition {
-	names := map[string]bool{}
-	out := slices.Clone(own)
-	for _, d := range own {
-		names[d.Name] = true
-	}
-	for _, m := range image {
-		if !names[m.Name] {
-			out = append(out, telemetry.Definition{Name: m.Name, Regex: m.Regex})
-		}
-	}
-	return out
 }
 
 // Env merges environments, later ones over earlier ones.

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/sagebrush-ml/sagebrush/internal/object"
+	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 )
 
 // Mover moves data of one object store. It has no state of its own.
@@ -28,8 +29,9 @@ func (e *DataError) Unwrap() error { return e.Err }
 // BadData makes a DataError.
 func BadData(format string, args ...any) error { return &DataError{fmt.Errorf(format, args...)} }
 
-// Lasting reports whether trying again is of no use.
+// Lasting reports whether making a job's data and image ready again is of no use.
 func Lasting(err error) bool {
 	_, bad := errors.AsType[*DataError](err)
-	return bad || errors.Is(err, object.ErrNotFound) || errors.Is(err, syscall.ENOSPC)
+	return bad || errors.Is(err, object.ErrNotFound) || errors.Is(err, syscall.ENOSPC) ||
+		errors.Is(err, runtime.ErrNoImage) || errors.Is(err, runtime.ErrUnprepared)
 }

@@ -6,14 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
-	instances "github.com/sagebrush-ml/sagebrush/internal/instance"
 	"github.com/sagebrush-ml/sagebrush/internal/object"
 	"github.com/sagebrush-ml/sagebrush/internal/optml"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
@@ -76,16 +74,13 @@ func (s *Service) tryStart(ctx context.Context, r *endpointRecord, f *fleet, v *
 	}
 	mounts := append(slices.Clone(img.Mounts), runtime.Mount{Source: home, Target: "/opt/ml"},
 		runtime.Mount{Source: model, Target: "/opt/ml/model", ReadOnly: true})
-	env := map[string]string{}
-	maps.Copy(env, img.Env)
+	var ours map[string]string
 	if s.Env != nil && !v.Isolated { // AWS gives no credentials to an isolated container
-		ours, err := s.Env(ctx, v.Role, r.Key.Name)
-		if err != nil {
+		if ours, err = s.Env(ctx, v.Role, r.Key.Name); err != nil {
 			return fmt.Errorf("make the container's environment: %w", err)
 		}
-		maps.Copy(env, ours)
 	}
-	maps.Copy(env, v.Env)
+	env := taskgroup.Env(img.Env, ours, v.Env)
 	if code != "" {
 		if err := os.MkdirAll(filepath.Join(home, "code"), 0o755); err != nil {
 			return err
@@ -99,10 +94,7 @@ func (s *Service) tryStart(ctx context.Context, r *endpointRecord, f *fleet, v *
 	if v.Isolated {
 		t.Network = runtime.None
 	}
-	if typ, ok := instances.Lookup(v.InstanceType); ok {
-		t.MilliCPU, t.MemoryBytes, t.GPUs = typ.MilliCPU(), typ.MemoryBytes(), typ.GPUs
-	}
-	return s.Runtime.Start(ctx, t)
+	return s.Runtime.Start(ctx, taskgroup.Limit(t, v.InstanceType))
 }
 
 // codePath is where a container finds user code that is not in its model.

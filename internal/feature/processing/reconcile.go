@@ -14,6 +14,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 	"github.com/sagebrush-ml/sagebrush/internal/taskgroup"
+	"github.com/sagebrush-ml/sagebrush/internal/transfer"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
 )
 
@@ -188,7 +189,7 @@ func (s *Service) orFail(ctx context.Context, j Job, head string, err error) err
 	switch {
 	case err == nil || ctx.Err() != nil || errors.Is(err, resource.ErrStale):
 		return err
-	case lasting(err):
+	case transfer.Lasting(err):
 		return s.settle(ctx, j, verdict{Failed, head + err.Error()}, "")
 	case time.Since(j.Modified) > patience: // each step that was taken has written
 		return s.settle(ctx, j, verdict{Failed, "InternalServerError: " + err.Error()}, "")

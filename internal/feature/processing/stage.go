@@ -41,11 +41,6 @@ type staging struct {
 	Needs  runtime.Needs
 }
 
-// lasting reports whether trying again is of no use.
-func lasting(err error) bool {
-	return transfer.Lasting(err) || errors.Is(err, runtime.ErrNoImage) || errors.Is(err, runtime.ErrUnprepared)
-}
-
 // ml is the folder that a host's container sees as /opt/ml.
 func (s *Service) ml(id, host string) string { return filepath.Join(s.folders.Path(id), host, mlName) }
 

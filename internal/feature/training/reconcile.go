@@ -14,6 +14,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 	"github.com/sagebrush-ml/sagebrush/internal/taskgroup"
+	"github.com/sagebrush-ml/sagebrush/internal/transfer"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 )
@@ -287,7 +288,7 @@ func (s *Service) orFail(ctx context.Context, j Job, since, head string, err err
 	switch {
 	case err == nil || ctx.Err() != nil || errors.Is(err, resource.ErrStale):
 		return err
-	case lasting(err):
+	case transfer.Lasting(err):
 		return s.settle(ctx, j, verdict{Failed, Failed, head + err.Error()}, "")
 	case time.Since(entered(j, since)) > patience:
 		return s.settle(ctx, j, verdict{Failed, Failed, "InternalServerError: " + err.Error()}, "")

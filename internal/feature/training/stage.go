@@ -13,7 +13,6 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/optml"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 	"github.com/sagebrush-ml/sagebrush/internal/taskgroup"
-	"github.com/sagebrush-ml/sagebrush/internal/transfer"
 )
 
 // A working folder is <Dir>/<identity>:
@@ -36,11 +35,6 @@ type staging struct {
 	Attempt int
 	Mounts  map[string][]runtime.Mount // by host
 	Needs   runtime.Needs
-}
-
-// lasting reports whether trying again is of no use.
-func lasting(err error) bool {
-	return transfer.Lasting(err) || errors.Is(err, runtime.ErrNoImage) || errors.Is(err, runtime.ErrUnprepared)
 }
 
 // ml is the folder that a host's container sees as /opt/ml.
