@@ -58,6 +58,7 @@ func TestVerbsRefuse(t *testing.T) {
 			t.Errorf("profiler %+v", p)
 		}
 
+		time.Sleep(time.Second) // a job whose container was not begun would end at once
 		if err := stop("churn"); err != nil {
 			t.Error(err)
 		}
