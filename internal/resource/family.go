@@ -188,6 +188,18 @@ func (s *Store[D, P]) Edit(ctx context.Context, k Key, change func(*Record[D, P]
 	return out, err
 }
 
+// Revise changes the record that was looked at. One that has changed since, or
+// was made anew, is refused with ErrStale.
+func (s *Store[D, P]) Revise(ctx context.Context, seen Record[D, P], change func(*Record[D, P])) (Record[D, P], error) {
+	return s.Edit(ctx, seen.Key, func(now *Record[D, P]) error {
+		if now.Version != seen.Version || !now.Created.Equal(seen.Created) {
+			return ErrStale
+		}
+		change(now)
+		return nil
+	})
+}
+
 // ErrMove is a change of status that the family's Life does not allow.
 var ErrMove = errors.New("resource: status change is not allowed")
 

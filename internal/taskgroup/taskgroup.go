@@ -8,12 +8,40 @@ package taskgroup
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 )
+
+// How long a job is waited for.
+const (
+	// Grace is how long a container may take to end after SIGTERM; AWS gives 120 s.
+	Grace = 120 * time.Second
+	// BrokenGrace is how long the other hosts of a job have to end when one has
+	// failed: they have nothing to save, and many hang in a call to the lost one.
+	BrokenGrace = 5 * time.Second
+	// PendingPoll is how soon a task that is about to run is looked at again.
+	PendingPoll = 50 * time.Millisecond
+	// Patience is how long what should pass is tried again: a store that does not
+	// answer, a runtime that cannot start tasks. After it the job fails.
+	Patience = 15 * time.Minute
+)
+
+// Left is what is left at now of a time that began at from.
+func Left(from time.Time, d time.Duration, now time.Time) time.Duration {
+	return max(0, d-now.Sub(from))
+}
+
+// Identity names a job for ever: one that was deleted and made again under the
+// same name is another one.
+func Identity(arn string, created time.Time) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", arn, created.UnixMilli()))
+	return hex.EncodeToString(sum[:10])
+}
 
 // Hosts are the names of n hosts: algo-1 to algo-n.
 func Hosts(n int) []string {

@@ -42,6 +42,25 @@ func (m Mover) NewMirror(dir string, to object.URI, keep bool) *Mirror {
 	return &Mirror{mover: m, dir: dir, to: to, keep: keep, sent: map[string]stamp{}}
 }
 
+// Keep passes over the mirrors again and again until ctx ends. What fails is
+// told, and tried again.
+func Keep(ctx context.Context, all []*Mirror, every time.Duration, failed func(error)) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		for _, m := range all {
+			if err := m.Pass(ctx, false); err != nil && ctx.Err() == nil {
+				failed(err)
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // Pass uploads what has changed since the pass before, and deletes what is
 // gone. A file that changed since that pass is left for the next, since it may
 // be half written; the last pass, when nobody writes any more, takes all.

@@ -73,20 +73,9 @@ func (s *Service) mirrors(j Job) []*transfer.Mirror {
 const mirrorEvery = time.Second
 
 func (s *Service) mirror(ctx context.Context, j Job, all []*transfer.Mirror) {
-	tick := time.NewTicker(mirrorEvery)
-	defer tick.Stop()
-	for {
-		for _, m := range all {
-			if err := m.Pass(ctx, false); err != nil && ctx.Err() == nil {
-				s.Log.WarnContext(ctx, "outputs were not uploaded", "arn", j.ARN, "err", err)
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-	}
+	transfer.Keep(ctx, all, mirrorEvery, func(err error) {
+		s.Log.WarnContext(ctx, "outputs were not uploaded", "arn", j.ARN, "err", err)
+	})
 }
 
 // collect uploads the outputs. What is uploaded as it appears is completed
@@ -172,7 +161,7 @@ func (s *Service) conclude(ctx context.Context, j Job, look seen) error {
 
 // settle is the last write of a job; after it the tasks and the folder go.
 func (s *Service) settle(ctx context.Context, j Job, v verdict, message string) error {
-	j, err := s.edit(ctx, j, func(j *Job) {
+	j, err := s.jobs.Revise(ctx, j, func(j *Job) {
 		j.Status = v.status
 		if v.status == Failed {
 			j.Doc.FailureReason = taskgroup.Cut(v.reason)

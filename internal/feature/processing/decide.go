@@ -9,16 +9,6 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/taskgroup"
 )
 
-// grace is how long a container may take to end after SIGTERM.
-const grace = 120 * time.Second
-
-// brokenGrace is how long the other hosts of a job have to end when one has
-// failed.
-const brokenGrace = 5 * time.Second
-
-// pendingPoll is how soon a task that is about to run is looked at again.
-const pendingPoll = 50 * time.Millisecond
-
 // seen is what there is of a job outside its record.
 type seen struct {
 	taskgroup.Seen
@@ -65,27 +55,27 @@ func decide(j Job, s seen, now time.Time) step {
 	case runtime.Pending:
 		switch {
 		case stopping:
-			return step{do: stop, grace: left(j.Private.StopAt, grace, now)}
+			return step{do: stop, grace: taskgroup.Left(j.Private.StopAt, taskgroup.Grace, now)}
 		case s.Broken, s.Partial && ran:
-			return step{do: stop, grace: brokenGrace}
+			return step{do: stop, grace: taskgroup.BrokenGrace}
 		case s.Partial: // cut off between two starts
 			return step{do: start}
 		}
-		return step{do: wait, again: pendingPoll} // its event wakes the loop, and may be missed
+		return step{do: wait, again: taskgroup.PendingPoll} // its event wakes the loop, and may be missed
 	case runtime.Running:
 		switch {
 		case stopping:
-			return step{do: stop, grace: left(j.Private.StopAt, grace, now)}
+			return step{do: stop, grace: taskgroup.Left(j.Private.StopAt, taskgroup.Grace, now)}
 		case !ran:
 			return step{do: note}
 		case s.Broken || s.Partial:
-			return step{do: stop, grace: brokenGrace}
+			return step{do: stop, grace: taskgroup.BrokenGrace}
 		case now.Sub(s.Started) >= limit(j):
 			// The service has no state of its own for this: the job fails, for
 			// Stopped is what the user asks for.
-			return step{do: stop, grace: grace}
+			return step{do: stop, grace: taskgroup.Grace}
 		}
-		return step{do: wait, again: left(s.Started, limit(j), now)}
+		return step{do: wait, again: taskgroup.Left(s.Started, limit(j), now)}
 	}
 	switch { // Exited
 	case !stopping && !ran && s.Partial && s.Failed == nil: // quicker than its neighbours were begun
@@ -96,11 +86,6 @@ func decide(j Job, s seen, now time.Time) step {
 		return step{do: wait}
 	}
 	return step{do: conclude}
-}
-
-// left is what is left at now of a time that began at from.
-func left(from time.Time, d time.Duration, now time.Time) time.Duration {
-	return max(0, d-now.Sub(from))
 }
 
 // limit is the time that the containers may run.

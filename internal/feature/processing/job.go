@@ -4,8 +4,6 @@ package processing
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"time"
 
@@ -79,12 +77,7 @@ func refused(status string) *fault.Fault {
 	return fault.Validation("The request was rejected because the processing job is in status %s.", status)
 }
 
-// identity names a job for ever: one that was deleted and made again under the
-// same name is another one.
-func identity(j Job) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", j.ARN, j.Created.UnixMilli()))
-	return hex.EncodeToString(sum[:10])
-}
+func identity(j Job) string { return taskgroup.Identity(j.ARN, j.Created) }
 
 // cluster is what the job asked for of machines.
 func cluster(j Job) sm.ProcessingClusterConfig {

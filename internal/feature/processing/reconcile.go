@@ -18,10 +18,6 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
 )
 
-// patience is how long what should pass is tried again: a store that does not
-// answer, a runtime that cannot start tasks. After it the job fails.
-const patience = 15 * time.Minute
-
 // reconcile looks at a job and takes one step after the other until there is
 // nothing to do but wait.
 func (s *Service) reconcile(ctx context.Context, key resource.Key) (reconcile.Result, error) {
@@ -82,7 +78,7 @@ func (s *Service) look(ctx context.Context, j Job) (seen, error) {
 func (s *Service) take(ctx context.Context, j Job, look seen, st step) error {
 	switch st.do {
 	case begin:
-		_, err := s.edit(ctx, j, func(j *Job) { j.Private.Begun = time.Now().UTC() })
+		_, err := s.jobs.Revise(ctx, j, func(j *Job) { j.Private.Begun = time.Now().UTC() })
 		return err
 	case stage:
 		return s.orFail(ctx, j, "ClientError: Data download failed: ", s.download(ctx, j))
@@ -93,7 +89,7 @@ func (s *Service) take(ctx context.Context, j Job, look seen, st step) error {
 		if began.IsZero() { // it could not even begin
 			began = time.Now()
 		}
-		_, err := s.edit(ctx, j, func(j *Job) { j.Doc.ProcessingStartTime = wire.At(began) })
+		_, err := s.jobs.Revise(ctx, j, func(j *Job) { j.Doc.ProcessingStartTime = wire.At(began) })
 		return err
 	case stop:
 		for _, m := range members(j) {
@@ -106,17 +102,6 @@ func (s *Service) take(ctx context.Context, j Job, look seen, st step) error {
 		return s.conclude(ctx, j, look)
 	}
 	return nil
-}
-
-// edit changes the record if it is still the one that was looked at.
-func (s *Service) edit(ctx context.Context, j Job, change func(*Job)) (Job, error) {
-	return s.jobs.Edit(ctx, j.Key, func(now *Job) error {
-		if now.Version != j.Version || !now.Created.Equal(j.Created) {
-			return resource.ErrStale
-		}
-		change(now)
-		return nil
-	})
 }
 
 // download stages the job's data. A job that is told to stop cuts it off.
@@ -191,7 +176,7 @@ func (s *Service) orFail(ctx context.Context, j Job, head string, err error) err
 		return err
 	case transfer.Lasting(err):
 		return s.settle(ctx, j, verdict{Failed, head + err.Error()}, "")
-	case time.Since(j.Modified) > patience: // each step that was taken has written
+	case time.Since(j.Modified) > taskgroup.Patience: // each step that was taken has written
 		return s.settle(ctx, j, verdict{Failed, "InternalServerError: " + err.Error()}, "")
 	}
 	return err

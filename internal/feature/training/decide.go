@@ -9,16 +9,6 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/taskgroup"
 )
 
-// grace is how long a container may take to end after SIGTERM; AWS gives 120 s.
-const grace = 120 * time.Second
-
-// pendingPoll is how soon a task that is about to run is looked at again.
-const pendingPoll = 50 * time.Millisecond
-
-// brokenGrace is how long the other hosts of a job have to end when one has
-// failed: they have nothing to save, and many hang in a call to the lost one.
-const brokenGrace = 5 * time.Second
-
 // seen is what there is of a job outside its record.
 type seen struct {
 	taskgroup.Seen
@@ -77,27 +67,27 @@ func decide(j Job, s seen, rules Spot, now time.Time) step {
 	case runtime.Pending:
 		switch {
 		case stopping:
-			return step{do: stop, grace: left(j.Private.StopAt, grace, now)}
+			return step{do: stop, grace: taskgroup.Left(j.Private.StopAt, taskgroup.Grace, now)}
 		case s.Broken, s.Partial && ran:
-			return step{do: stop, grace: brokenGrace}
+			return step{do: stop, grace: taskgroup.BrokenGrace}
 		case s.Partial: // cut off between two starts
 			return step{do: start}
 		}
-		return step{do: wait, again: pendingPoll} // its event wakes the loop, and may be missed
+		return step{do: wait, again: taskgroup.PendingPoll} // its event wakes the loop, and may be missed
 	case runtime.Running:
 		switch {
 		case stopping:
-			return step{do: stop, grace: left(j.Private.StopAt, grace, now)}
+			return step{do: stop, grace: taskgroup.Left(j.Private.StopAt, taskgroup.Grace, now)}
 		case !ran:
 			return step{enter: training}
 		case s.Broken || s.Partial:
-			return step{do: stop, grace: brokenGrace}
+			return step{do: stop, grace: taskgroup.BrokenGrace}
 		case !j.Private.Interrupted.IsZero():
-			return step{do: stop, grace: left(j.Private.Interrupted, grace, now)}
+			return step{do: stop, grace: taskgroup.Left(j.Private.Interrupted, taskgroup.Grace, now)}
 		case now.Sub(s.Started)+j.Private.Trained >= limit(j):
 			return step{enter: Stopping, overdue: maxRuntimeExceeded}
 		}
-		rest := left(s.Started, limit(j)-j.Private.Trained, now)
+		rest := taskgroup.Left(s.Started, limit(j)-j.Private.Trained, now)
 		if due, ok := rules.due(j, s.Started); ok {
 			if !now.Before(due) {
 				return step{enter: interrupted}
@@ -111,7 +101,7 @@ func decide(j Job, s seen, rules Spot, now time.Time) step {
 	}
 	switch { // Exited
 	case s.Serving: // what fed the hosts ends now, and says whether they had all
-		return step{do: stop, grace: brokenGrace}
+		return step{do: stop, grace: taskgroup.BrokenGrace}
 	case !stopping && !ran && s.Partial && s.Failed == nil: // quicker than its neighbours were begun
 		return step{do: start}
 	case !stopping && !ran: // it was too quick for us to see it run
@@ -140,11 +130,6 @@ func anew(j Job, s seen) bool {
 // of them after it did not end them.
 func (s seen) endedBefore(t time.Time) bool {
 	return s.Phase == runtime.Exited && !s.Ended.IsZero() && s.Ended.Before(t)
-}
-
-// left is what is left at now of a time that began at from.
-func left(from time.Time, d time.Duration, now time.Time) time.Duration {
-	return max(0, d-now.Sub(from))
 }
 
 // waitEnd is when a job under managed spot training has waited and run for as

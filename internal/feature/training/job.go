@@ -4,13 +4,11 @@ package training
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
+	"github.com/sagebrush-ml/sagebrush/internal/taskgroup"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 )
@@ -83,12 +81,7 @@ func refused(status string) *fault.Fault {
 	return fault.Validation("The request was rejected because the training job is in status %s.", status)
 }
 
-// identity names a job for ever: one that was deleted and made again under the
-// same name is another one.
-func identity(j Job) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", j.ARN, j.Created.UnixMilli()))
-	return hex.EncodeToString(sum[:10])
-}
+func identity(j Job) string { return taskgroup.Identity(j.ARN, j.Created) }
 
 // work is the job's working folder.
 func (s *Service) work(id string) string { return s.folders.Path(id) }

@@ -19,10 +19,6 @@ import (
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 )
 
-// patience is how long what should pass is tried again: a store that does not
-// answer, a runtime that cannot start tasks. After it the job fails.
-const patience = 15 * time.Minute
-
 // reconcile looks at a job and takes one step after the other until there is
 // nothing to do but wait.
 func (s *Service) reconcile(ctx context.Context, key resource.Key) (reconcile.Result, error) {
@@ -108,17 +104,6 @@ func (s *Service) take(ctx context.Context, j Job, look seen, st step) error {
 	return nil
 }
 
-// edit changes the record if it is still the one that was looked at.
-func (s *Service) edit(ctx context.Context, j Job, change func(*Job)) (Job, error) {
-	return s.jobs.Edit(ctx, j.Key, func(now *Job) error {
-		if now.Version != j.Version || !now.Created.Equal(j.Created) {
-			return resource.ErrStale
-		}
-		change(now)
-		return nil
-	})
-}
-
 // enter writes that the job has come to a secondary state.
 func (s *Service) enter(ctx context.Context, j Job, st step) error {
 	pool := j.Private.Pool
@@ -128,7 +113,7 @@ func (s *Service) enter(ctx context.Context, j Job, st step) error {
 			return err
 		}
 	}
-	_, err := s.edit(ctx, j, func(j *Job) {
+	_, err := s.jobs.Revise(ctx, j, func(j *Job) {
 		now := time.Now()
 		switch st.enter {
 		case downloading:
@@ -171,7 +156,7 @@ func (s *Service) again(ctx context.Context, j Job, look seen) error {
 		}
 		bases[host] = n
 	}
-	_, err := s.edit(ctx, j, func(j *Job) {
+	_, err := s.jobs.Revise(ctx, j, func(j *Job) {
 		now := time.Now()
 		if from := entered(*j, downloading); !from.IsZero() {
 			j.Private.Ran += now.Sub(from)
@@ -290,7 +275,7 @@ func (s *Service) orFail(ctx context.Context, j Job, since, head string, err err
 		return err
 	case transfer.Lasting(err):
 		return s.settle(ctx, j, verdict{Failed, Failed, head + err.Error()}, "")
-	case time.Since(entered(j, since)) > patience:
+	case time.Since(entered(j, since)) > taskgroup.Patience:
 		return s.settle(ctx, j, verdict{Failed, Failed, "InternalServerError: " + err.Error()}, "")
 	}
 	return err
@@ -335,7 +320,7 @@ func (s *Service) conclude(ctx context.Context, j Job, look seen) error {
 func (s *Service) settle(ctx context.Context, j Job, v verdict, model string) error {
 	id := identity(j)
 	final := s.final(id)
-	j, err := s.edit(ctx, j, func(j *Job) {
+	j, err := s.jobs.Revise(ctx, j, func(j *Job) {
 		now := time.Now()
 		j.Status = v.status
 		enter(j, now, v.secondary, messages[v.secondary])

@@ -99,20 +99,9 @@ func (s *Service) mirror(ctx context.Context, j Job) {
 			all = append(all, s.data.NewMirror(dir, t.to, len(hosts) > 1))
 		}
 	}
-	tick := time.NewTicker(mirrorEvery)
-	defer tick.Stop()
-	for {
-		for _, m := range all {
-			if err := m.Pass(ctx, false); err != nil && ctx.Err() == nil {
-				s.Log.WarnContext(ctx, "checkpoints were not uploaded", "arn", j.ARN, "err", err)
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-	}
+	transfer.Keep(ctx, all, mirrorEvery, func(err error) {
+		s.Log.WarnContext(ctx, "checkpoints were not uploaded", "arn", j.ARN, "err", err)
+	})
 }
 
 // forget drops what is remembered of a job, or of an attempt, that has ended.

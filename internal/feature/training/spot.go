@@ -11,6 +11,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
+	"github.com/sagebrush-ml/sagebrush/internal/taskgroup"
 )
 
 // Spot are the rules of this server's spot market, which exists so that code
@@ -54,7 +55,7 @@ func (r Spot) pause(j Job, now time.Time) time.Duration {
 	if len(all) == 0 || j.Doc.SecondaryStatus != interrupted {
 		return 0
 	}
-	return left(all[len(all)-1].StartTime.Time, r.Pause, now)
+	return taskgroup.Left(all[len(all)-1].StartTime.Time, r.Pause, now)
 }
 
 // Interrupt takes the spot capacity of a job away: its containers get SIGTERM
