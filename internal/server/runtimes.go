@@ -32,8 +32,7 @@ type engines struct {
 // container engine beside it. sign gives the user and password that the engine
 // pulls from our own registry with.
 func (s *Server) buildRuntimes(ctx context.Context, self string, sign func() (user, password string), own func(ref string) bool) (engines, error) {
-	task := []string{self, "task"}
-	processes, err := process.New(process.Options{Dir: s.path("tasks"), Self: task, Hide: []string{s.opt.Home}, Log: s.opt.Log})
+	processes, err := process.New(process.Options{Dir: s.path("tasks"), Self: []string{self, "task"}, Hide: []string{s.opt.Home}, Log: s.opt.Log})
 	if err != nil {
 		return engines{}, err
 	}
@@ -58,7 +57,7 @@ func (s *Server) buildRuntimes(ctx context.Context, self string, sign func() (us
 	switch err := engine.Ping(ping); {
 	case err != nil && out.images:
 		return engines{}, fmt.Errorf("--containers docker: %w", err)
-	case err == nil && !out.images && !process.Probe(task).Isolation.OK:
+	case err == nil && !out.images && !processes.Isolated():
 		s.opt.Log.Info("images run in the container engine: this machine has no namespaces for them")
 		out.images = true
 	}

@@ -13,34 +13,13 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 )
 
-// validID says whether id can be a part of a container's name.
-func validID(id runtime.ID) error {
-	bad := func(c rune) bool {
-		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '.')
-	}
-	if id == "" || len(id) > 100 || id[0] == '.' || strings.ContainsFunc(string(id), bad) {
-		return fmt.Errorf("task ID %q is not 1 to 100 letters, digits, '-' and '.'", id)
-	}
-	return nil
-}
-
 // checkTask finds what can never work.
 func checkTask(t runtime.Task) error {
-	if len(t.Command) == 0 || t.Command[0] == "" {
-		return errors.New("it has no command")
+	if err := t.Check(); err != nil {
+		return err
 	}
 	if t.Image == "" {
 		return errors.New("it has no image, and a container engine runs nothing else")
-	}
-	for _, s := range t.Command {
-		if strings.ContainsRune(s, 0) {
-			return errors.New("an argument holds a zero byte")
-		}
-	}
-	for k, v := range t.Env {
-		if k == "" || strings.ContainsAny(k, "=\x00") || strings.ContainsRune(v, 0) {
-			return fmt.Errorf("environment variable %q cannot be set", k)
-		}
 	}
 	for _, m := range t.Mounts {
 		if !filepath.IsAbs(m.Source) || !path.IsAbs(m.Target) || path.Clean(m.Target) == "/" {
@@ -53,20 +32,12 @@ func checkTask(t runtime.Task) error {
 	if t.WorkDir != "" && !path.IsAbs(t.WorkDir) {
 		return fmt.Errorf("work folder %q is not absolute", t.WorkDir)
 	}
-	return checkNetwork(t)
+	return checkHosts(t)
 }
 
-func checkNetwork(t runtime.Task) error {
-	if t.Network != runtime.Open && t.Network != runtime.None {
-		return fmt.Errorf("network %q is not known", t.Network)
-	}
-	for _, h := range append(t.Hosts[:len(t.Hosts):len(t.Hosts)], t.Host) {
-		if h == "" && len(t.Hosts) == 0 {
-			continue
-		}
-		if err := validHost(h); err != nil {
-			return err
-		}
+func checkHosts(t runtime.Task) error {
+	if err := t.CheckHosts(validHost); err != nil {
+		return err
 	}
 	switch several := len(t.Hosts) > 1; {
 	case several && !slices.Contains(t.Hosts, t.Host):
@@ -77,8 +48,6 @@ func checkNetwork(t runtime.Task) error {
 		return fmt.Errorf("a group of %d hosts is too large: at most %d have an address", len(t.Hosts), maxHosts)
 	case t.Serves && t.Port == 0:
 		return errors.New("a container must say on which port it serves: it has no socket that this machine could see")
-	case t.Port < 0 || t.Port > 65535:
-		return fmt.Errorf("%d is no port", t.Port)
 	}
 	return nil
 }

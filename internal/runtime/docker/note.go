@@ -68,7 +68,7 @@ func (n notes) write(id runtime.ID, v note) error {
 // has says whether there is a note: without, nothing was made for the task.
 func (n notes) has(id runtime.ID) bool {
 	_, err := os.Lstat(n.path(id))
-	return validID(id) == nil && !errors.Is(err, fs.ErrNotExist)
+	return id.Check() == nil && !errors.Is(err, fs.ErrNotExist)
 }
 
 // change reads, changes and writes a task's note. The caller holds the task.
@@ -94,7 +94,7 @@ func (n notes) all() ([]runtime.ID, error) {
 	var ids []runtime.ID
 	for _, e := range entries {
 		id, ok := strings.CutSuffix(e.Name(), ".json")
-		if ok && validID(runtime.ID(id)) == nil {
+		if ok && runtime.ID(id).Check() == nil {
 			ids = append(ids, runtime.ID(id))
 		}
 	}

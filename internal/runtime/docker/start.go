@@ -20,7 +20,7 @@ import (
 // Errors of an image that cannot be had wrap runtime.ErrNoImage. When the engine
 // refuses to start the container the task has ended, and Inspect tells why.
 func (r *Runtime) Start(ctx context.Context, t runtime.Task) error {
-	if err := validID(t.ID); err != nil {
+	if err := t.ID.Check(); err != nil {
 		return err
 	}
 	if err := checkTask(t); err != nil {

@@ -110,6 +110,9 @@ func New(o Options) (*Runtime, error) {
 	return r, nil
 }
 
+// Isolated says that tasks run in namespaces, so that images can be run.
+func (r *Runtime) Isolated() bool { return r.isolation != direct }
+
 // credentialPaths are where the user who runs the server is likely to keep
 // secrets that are nobody else's business.
 func credentialPaths() []string {
@@ -133,7 +136,7 @@ func (r *Runtime) state(id runtime.ID) (runtime.State, error) {
 // Start begins t; see runtime.Runtime. A task whose command may have begun and
 // that lost its parent since is settled as Exited, never run again.
 func (r *Runtime) Start(ctx context.Context, t runtime.Task) error {
-	if err := validID(t.ID); err != nil {
+	if err := t.ID.Check(); err != nil {
 		return err
 	}
 	if err := checkTask(t); err != nil {
@@ -249,7 +252,7 @@ func (r *Runtime) reap(cmd *exec.Cmd, id runtime.ID) {
 
 // Inspect tells how far the task is, from files only.
 func (r *Runtime) Inspect(_ context.Context, id runtime.ID) (runtime.State, error) {
-	if validID(id) != nil {
+	if id.Check() != nil {
 		return runtime.State{Phase: runtime.Missing}, nil
 	}
 	return r.state(id)
@@ -259,7 +262,7 @@ func (r *Runtime) Inspect(_ context.Context, id runtime.ID) (runtime.State, erro
 // Of several wishes the earliest deadline counts. To stop a task that is
 // missing or has ended does nothing.
 func (r *Runtime) Stop(_ context.Context, id runtime.ID, grace time.Duration) error {
-	if validID(id) != nil {
+	if id.Check() != nil {
 		return nil
 	}
 	s, err := r.state(id)
@@ -292,7 +295,7 @@ func (r *Runtime) Stop(_ context.Context, id runtime.ID, grace time.Duration) er
 
 // Remove deletes the folder of an ended task.
 func (r *Runtime) Remove(ctx context.Context, id runtime.ID) error {
-	if validID(id) != nil {
+	if id.Check() != nil {
 		return nil
 	}
 	s, err := r.state(id)

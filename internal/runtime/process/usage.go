@@ -29,7 +29,7 @@ type written struct {
 // processes that live now, with what ended ones have left. DiskBytes is at most
 // some seconds old, and up to a minute for a task with millions of files.
 func (r *Runtime) Usage(ctx context.Context, id runtime.ID) (runtime.Usage, bool, error) {
-	if validID(id) != nil {
+	if id.Check() != nil {
 		return runtime.Usage{}, false, nil
 	}
 	s, err := r.state(id)
