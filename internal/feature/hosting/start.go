@@ -131,28 +131,18 @@ func (s *Service) prepare(ctx context.Context, r *endpointRecord, v *variant, di
 	return code, img, err
 }
 
-// maxRequirements is how long a requirements.txt may be, in bytes.
-const maxRequirements = 1 << 20
-
 // requirements is the text of requirements.txt in the first of the folders that
-// has one, nil for none. The folders were the user's to pack: no link is
-// followed out of them.
+// has one, nil for none.
 func requirements(dirs ...string) ([]byte, error) {
 	for _, dir := range dirs {
 		root, err := os.OpenRoot(dir)
 		if err != nil {
 			continue // there is none
 		}
-		b, err := root.ReadFile("requirements.txt")
+		b, err := optml.Requirements(root, "requirements.txt")
 		root.Close()
-		switch {
-		case errors.Is(err, os.ErrNotExist):
-		case err != nil:
-			return nil, fmt.Errorf("read requirements.txt: %w", err)
-		case len(b) > maxRequirements:
-			return nil, fmt.Errorf("requirements.txt is larger than %d bytes", maxRequirements)
-		default:
-			return b, nil
+		if b != nil || err != nil {
+			return b, err
 		}
 	}
 	return nil, nil

@@ -162,9 +162,6 @@ func (s *Service) stageInput(ctx context.Context, j Job, i int, p sm.ProcessingI
 // codePath is where the SDKs put the user's code.
 const codePath = root + "/input/code"
 
-// maxRequirements is how long a requirements.txt may be, in bytes.
-const maxRequirements = 1 << 20
-
 // requirements is the text of requirements.txt in the folder of the user's code,
 // or in the archive that is there; nil when there is none. The container
 // installs it itself: what is known of it beforehand is only there sooner.
@@ -177,7 +174,7 @@ func requirements(dir string) ([]byte, error) {
 		return nil, err
 	}
 	defer root.Close()
-	if b, err := root.ReadFile("requirements.txt"); err == nil && len(b) <= maxRequirements {
+	if b, err := optml.Requirements(root, "requirements.txt"); err == nil && b != nil {
 		return b, nil
 	}
 	f, err := root.Open("sourcedir.tar.gz")
@@ -195,7 +192,7 @@ func requirements(dir string) ([]byte, error) {
 		if err != nil {
 			return nil, nil
 		}
-		if path.Clean(h.Name) == "requirements.txt" && h.Size <= maxRequirements {
+		if path.Clean(h.Name) == "requirements.txt" && h.Size <= optml.MaxRequirements {
 			return io.ReadAll(archive)
 		}
 	}

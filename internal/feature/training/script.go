@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -101,9 +100,6 @@ func (s *Service) fetchCode(ctx context.Context, uri, dir string) error {
 	return nil
 }
 
-// maxRequirements is how long a requirements.txt may be, in bytes.
-const maxRequirements = 1 << 20
-
 // requirements is the text of the code's requirements.txt, nil when it has none.
 // SDK v3 puts code into a channel and says in another which file it is.
 func requirements(ml string) ([]byte, error) {
@@ -122,14 +118,9 @@ func requirements(ml string) ([]byte, error) {
 		}
 	}
 	for _, name := range names {
-		b, err := root.ReadFile(name)
-		switch {
-		case errors.Is(err, os.ErrNotExist):
-			continue
-		case err != nil:
-			return nil, transfer.BadData("read %s: %w", filepath.Base(name), err)
-		case len(b) > maxRequirements:
-			return nil, transfer.BadData("%s is larger than %d bytes", filepath.Base(name), maxRequirements)
+		b, err := optml.Requirements(root, name)
+		if err != nil {
+			return nil, transfer.BadData("%w", err)
 		}
 		if len(bytes.TrimSpace(b)) > 0 {
 			return b, nil
