@@ -60,9 +60,7 @@ type Service struct {
 	folders taskgroup.Folders
 	owners  taskgroup.Owners[resource.Key]
 	along   taskgroup.Beside // what goes on beside the jobs, by their identity
-
-	mu      sync.Mutex
-	staging map[resource.Key]context.CancelFunc // cuts a download off
+	staging taskgroup.Cutoffs
 }
 
 // New makes a service. It starts nothing. Call it before the first write to
@@ -74,7 +72,7 @@ func New(o Options) (*Service, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	s := &Service{Options: o, jobs: store(o.DB), data: transfer.Mover{Objects: o.Objects}, staging: map[resource.Key]context.CancelFunc{},
+	s := &Service{Options: o, jobs: store(o.DB), data: transfer.Mover{Objects: o.Objects},
 		folders: taskgroup.Folders{Dir: o.Dir, Runtime: o.Runtime, Log: o.Log}}
 	s.loop = reconcile.New(reconcile.Options[resource.Key]{
 		Name: family, Reconcile: s.reconcile, List: s.jobs.Unsettled,
@@ -100,11 +98,7 @@ func (s *Service) changed(row resource.Row) {
 		return
 	}
 	if row.Status == Stopping {
-		s.mu.Lock()
-		if cancel := s.staging[row.Key]; cancel != nil {
-			cancel()
-		}
-		s.mu.Unlock()
+		s.staging.Cut(row.Key)
 	}
 	if !row.Settled {
 		s.loop.Wake(row.Key)

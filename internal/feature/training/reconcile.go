@@ -19,42 +19,28 @@ import (
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 )
 
-// reconcile looks at a job and takes one step after the other until there is
-// nothing to do but wait.
 func (s *Service) reconcile(ctx context.Context, key resource.Key) (reconcile.Result, error) {
-	for {
-		j, err := s.jobs.Get(ctx, key)
-		if errors.Is(err, resource.ErrNotFound) {
-			return reconcile.Done, nil
-		}
-		if err != nil {
-			return reconcile.Retry, err
-		}
-		if life.Settled(j.Status) {
-			return reconcile.Done, nil
-		}
-		look, err := s.look(ctx, j)
-		if err != nil {
-			return reconcile.Retry, err
-		}
-		st := decide(j, look, s.Spot, time.Now())
-		if st.do == wait {
-			return reconcile.Result{After: st.again}, nil
-		}
-		switch err := s.take(ctx, j, look, st); {
-		case errors.Is(err, resource.ErrStale), errors.Is(err, resource.ErrNotFound):
-			// Someone stopped or deleted the job meanwhile: look again.
-		case err != nil:
-			return reconcile.Retry, err
-		case st.do == stop:
-			return reconcile.Result{After: st.grace + time.Second}, nil // its end wakes us, and may be missed
-		case st.do == conclude:
-			return reconcile.Done, nil
-		}
-		if err := ctx.Err(); err != nil {
-			return reconcile.Retry, err
-		}
+	return taskgroup.Drive(ctx, s.jobs, key, s.step)
+}
+
+// step looks at a job and does what is next.
+func (s *Service) step(ctx context.Context, j Job) (after reconcile.Result, rest bool, err error) {
+	look, err := s.look(ctx, j)
+	if err != nil {
+		return reconcile.Retry, false, err
 	}
+	st := decide(j, look, s.Spot, time.Now())
+	if st.do == wait {
+		return reconcile.Result{After: st.again}, true, nil
+	}
+	err = s.take(ctx, j, look, st)
+	switch st.do {
+	case stop:
+		return reconcile.Result{After: st.grace + time.Second}, true, err // its end wakes us, and may be missed
+	case conclude:
+		return reconcile.Done, true, err
+	}
+	return reconcile.Result{}, false, err
 }
 
 // look sees what there is of a job outside its record.
@@ -181,31 +167,12 @@ func (s *Service) again(ctx context.Context, j Job, look seen) error {
 
 // download stages the job's data. A job that is told to stop cuts it off.
 func (s *Service) download(ctx context.Context, j Job) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	s.mu.Lock()
-	s.staging[j.Key] = cancel
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		delete(s.staging, j.Key)
-		s.mu.Unlock()
-	}()
-	// It may have been told to stop before we could be cut off.
-	now, err := s.jobs.Get(ctx, j.Key)
-	if err != nil {
+	return taskgroup.Staging(ctx, &s.staging, s.jobs, j, func(ctx context.Context) error {
+		began := time.Now()
+		err := s.stage(ctx, j)
+		s.meter.staged(time.Since(began), err)
 		return err
-	}
-	if now.Version != j.Version {
-		return resource.ErrStale
-	}
-	began := time.Now()
-	err = s.stage(ctx, j)
-	if err != nil && ctx.Err() != nil {
-		return resource.ErrStale
-	}
-	s.meter.staged(time.Since(began), err)
-	return err
+	})
 }
 
 // start starts the job's tasks, those first that others depend on.

@@ -74,9 +74,10 @@ type Service struct {
 	folders taskgroup.Folders
 	owners  taskgroup.Owners[resource.Key]
 
+	staging taskgroup.Cutoffs
+
 	mu       sync.Mutex
-	readings map[string]*taskgroup.Reading       // by job identity
-	staging  map[resource.Key]context.CancelFunc // cuts a download off
+	readings map[string]*taskgroup.Reading // by job identity
 }
 
 // New makes a service. It starts nothing. Call it before the first write to
@@ -90,7 +91,7 @@ func New(o Options) (*Service, error) {
 	}
 	s := &Service{Options: o, jobs: store(o.DB), meter: newMeter(o.Registerer), data: transfer.Mover{Objects: o.Objects}, pools: newPools(),
 		folders:  taskgroup.Folders{Dir: o.Dir, Runtime: o.Runtime, Log: o.Log, Keep: []string{poolsName}},
-		readings: map[string]*taskgroup.Reading{}, staging: map[resource.Key]context.CancelFunc{}}
+		readings: map[string]*taskgroup.Reading{}}
 	s.loop = reconcile.New(reconcile.Options[resource.Key]{
 		Name: family, Reconcile: s.reconcile, List: s.jobs.Unsettled,
 		// A look that stages or collects data keeps its worker busy.
@@ -116,11 +117,7 @@ func (s *Service) changed(row resource.Row) {
 		return
 	}
 	if row.Status == Stopping {
-		s.mu.Lock()
-		if cancel := s.staging[row.Key]; cancel != nil {
-			cancel()
-		}
-		s.mu.Unlock()
+		s.staging.Cut(row.Key)
 	}
 	if !row.Settled {
 		s.loop.Wake(row.Key)
