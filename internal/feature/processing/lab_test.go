@@ -4,15 +4,13 @@ package processing
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,14 +18,13 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sagebrush-ml/sagebrush/internal/auth"
-	"github.com/sagebrush-ml/sagebrush/internal/fault"
 	"github.com/sagebrush-ml/sagebrush/internal/object"
 	"github.com/sagebrush-ml/sagebrush/internal/object/mem"
 	"github.com/sagebrush-ml/sagebrush/internal/op"
 	"github.com/sagebrush-ml/sagebrush/internal/resource/memstore"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime/fake"
-	"github.com/sagebrush-ml/sagebrush/internal/telemetry"
+	"github.com/sagebrush-ml/sagebrush/internal/taskgroup/jobtest"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 )
@@ -49,17 +46,17 @@ type lab struct {
 	options Options
 	store   *mem.Store
 	tasks   *fake.Runtime
-	logs    *logs
+	logs    *jobtest.Logs
 	stop    func() // ends the service and waits
 }
 
 func newLab(t *testing.T) *lab {
-	l := &lab{t: t, store: mem.New("bucket"), tasks: fake.New(), logs: &logs{offsets: map[string]int64{}, lines: map[string][]string{}}}
+	l := &lab{t: t, store: mem.New("bucket"), tasks: fake.New(), logs: &jobtest.Logs{}}
 	l.ctx = auth.WithCaller(t.Context(), auth.Caller{Account: "123456789012", Region: "us-east-1"})
 	l.put("in/a.csv", "1,2\n")
 	l.put("code/script.py", "print()\n")
 	l.options = Options{DB: memstore.New(), Runtime: l.tasks, Images: images{}, Objects: l.store, Logs: l.logs,
-		Roles: roles{}, Dir: filepath.Join(t.TempDir(), "jobs"), Log: slog.New(slog.DiscardHandler)}
+		Roles: jobtest.Role(goodRole), Dir: filepath.Join(t.TempDir(), "jobs"), Log: slog.New(slog.DiscardHandler)}
 	return l
 }
 
@@ -71,19 +68,7 @@ func (l *lab) run() {
 	}
 	l.Service, l.table = s, op.New()
 	s.Install(l.table)
-	ctx, cancel := context.WithCancel(l.t.Context())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := s.Run(ctx); !errors.Is(err, context.Canceled) {
-			l.t.Errorf("Run answers %v", err)
-		}
-	}()
-	l.stop = sync.OnceFunc(func() {
-		cancel()
-		<-done
-	})
-	l.t.Cleanup(l.stop)
+	l.stop = jobtest.Run(l.t.Context(), l.t, s.Run)
 }
 
 func (l *lab) put(key, data string) {
@@ -167,14 +152,7 @@ func (l *lab) settled(name string) *sm.DescribeProcessingJobOutput {
 // clean reports tasks and working folders that are left.
 func (l *lab) clean() {
 	l.t.Helper()
-	synctest.Wait()
-	if left := l.tasks.Tasks(); len(left) != 0 {
-		l.t.Errorf("%d tasks are left", len(left))
-	}
-	left, err := os.ReadDir(l.options.Dir)
-	if err != nil || len(left) != 0 {
-		l.t.Errorf("%d working folders are left, %v", len(left), err)
-	}
+	jobtest.Clean(l.t, l.tasks, l.options.Dir)
 }
 
 // inside is the host's path of what a task sees at a path.
@@ -187,23 +165,6 @@ func inside(t *testing.T, mounts []runtime.Mount, path string) string {
 		}
 	}
 	return host
-}
-
-func refusal(t *testing.T, err error, code, text string) {
-	t.Helper()
-	f := fault.Of(err)
-	if f == nil || f.Code != code || !strings.Contains(f.Message, text) || f.Status != 400 {
-		t.Errorf("refused with %v, want %s: …%s…", err, code, text)
-	}
-}
-
-type roles struct{}
-
-func (roles) Assumable(_ context.Context, arn string) error {
-	if arn != goodRole {
-		return errors.New("no such role")
-	}
-	return nil
 }
 
 type images struct{}
@@ -226,45 +187,12 @@ func (i images) Prepare(ctx context.Context, uri string, n runtime.Needs, progre
 	return i.Image(ctx, uri, n)
 }
 
-// logs is a telemetry.Logs in memory.
-type logs struct {
-	mu      sync.Mutex
-	offsets map[string]int64
-	lines   map[string][]string
-}
-
-func (l *logs) Offset(_ context.Context, at telemetry.Stream) (int64, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.offsets[at.Name], nil
-}
-
-func (l *logs) Append(_ context.Context, at telemetry.Stream, from, to int64, events []telemetry.Event) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.offsets[at.Name] != from {
-		return telemetry.ErrOffset
-	}
-	l.offsets[at.Name] = to
-	for _, e := range events {
-		l.lines[at.Name] = append(l.lines[at.Name], e.Message)
-	}
-	return nil
-}
-
-// all are the lines of all streams, in the order of the streams' names.
-func (l *logs) all() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// lines are the lines of all streams, in the order of the streams' names.
+func (l *lab) lines() []string {
+	all := l.logs.All()
 	var out []string
-	for _, name := range slices.Sorted(func(yield func(string) bool) {
-		for n := range l.lines {
-			if !yield(n) {
-				return
-			}
-		}
-	}) {
-		out = append(out, l.lines[name]...)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		out = append(out, all[name]...)
 	}
 	return out
 }

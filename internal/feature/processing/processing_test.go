@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
+	"github.com/sagebrush-ml/sagebrush/internal/taskgroup/jobtest"
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 )
 
@@ -60,7 +61,7 @@ func TestJobCompletes(t *testing.T) {
 		if got := l.objects("out"); !maps.Equal(got, map[string]string{"out/part.csv": "2"}) {
 			t.Errorf("the output is %v", got)
 		}
-		if got := l.logs.all(); !slices.Equal(got, []string{"preparing", "hello"}) {
+		if got := l.lines(); !slices.Equal(got, []string{"preparing", "hello"}) {
 			t.Errorf("the log is %q", got)
 		}
 		l.clean()
@@ -167,8 +168,8 @@ func TestStops(t *testing.T) {
 		if d := l.settled("clean"); d.ProcessingJobStatus != Stopped || d.FailureReason != "" {
 			t.Errorf("%s: %s", d.ProcessingJobStatus, d.FailureReason)
 		}
-		refusal(t, stop("clean"), "ValidationException", "processing job is in status Stopped")
-		refusal(t, stop("none"), "ValidationException", "Could not find requested job with name: none")
+		jobtest.Refusal(t, stop("clean"), "ValidationException", "processing job is in status Stopped")
+		jobtest.Refusal(t, stop("none"), "ValidationException", "Could not find requested job with name: none")
 
 		late := request("late", map[string]string{"FAKE_RUN_FOR": "1h"})
 		late.StoppingCondition = &sm.ProcessingStoppingCondition{MaxRuntimeInSeconds: new(int64(60))}
@@ -196,7 +197,7 @@ func TestTasksOutliveTheService(t *testing.T) {
 		if d := l.settled("clean"); d.ProcessingJobStatus != Completed {
 			t.Errorf("%s: %s", d.ProcessingJobStatus, d.FailureReason)
 		}
-		if got := l.logs.all(); !slices.Equal(got, []string{"preparing", "a"}) {
+		if got := l.lines(); !slices.Equal(got, []string{"preparing", "a"}) {
 			t.Errorf("the log is %q", got)
 		}
 		l.clean()
@@ -259,7 +260,7 @@ func TestCreateRefuses(t *testing.T) {
 				in := request("clean", nil)
 				tt.change(in)
 				_, err := call(l, sm.CreateProcessingJob, in)
-				refusal(t, err, tt.code, tt.text)
+				jobtest.Refusal(t, err, tt.code, tt.text)
 				l.clean()
 			})
 		})

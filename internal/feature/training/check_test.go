@@ -7,6 +7,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/sagebrush-ml/sagebrush/internal/taskgroup/jobtest"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 )
@@ -89,7 +90,7 @@ func TestRefusals(t *testing.T) {
 				in := request("churn", nil)
 				tt.change(in)
 				_, err := call(l, sm.CreateTrainingJob, in)
-				refusal(t, err, "ValidationException", tt.text)
+				jobtest.Refusal(t, err, "ValidationException", tt.text)
 				synctest.Wait()
 				if out, err := call(l, sm.ListTrainingJobs, &sm.ListTrainingJobsInput{}); err != nil || len(out.TrainingJobSummaries) != 0 {
 					t.Errorf("a refused request left %v, %v", out, err)

@@ -66,7 +66,7 @@ func TestHostsOfAJob(t *testing.T) {
 		if d := l.settled("churn"); d.TrainingJobStatus != Completed {
 			t.Errorf("%s: %s", d.TrainingJobStatus, d.FailureReason)
 		}
-		if n := len(l.logs.all()); n != 3 {
+		if n := len(l.logs.All()); n != 3 {
 			t.Errorf("%d streams", n)
 		}
 		if got := l.unpack("out/churn/output/model.tar.gz"); !maps.Equal(got, map[string]string{"m": "tree"}) {
@@ -171,7 +171,7 @@ func TestInterruptions(t *testing.T) {
 		if trained < 810 || trained > 840 || billed < trained*29/100 || billed > trained*31/100+1 {
 			t.Errorf("trained for %d s, billed %d s", trained, billed)
 		}
-		all := l.logs.all()
+		all := l.logs.All()
 		if len(all) != 1 {
 			t.Errorf("%d streams", len(all))
 		}

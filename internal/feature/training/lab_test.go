@@ -5,7 +5,6 @@ package training
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,7 +20,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sagebrush-ml/sagebrush/internal/auth"
-	"github.com/sagebrush-ml/sagebrush/internal/fault"
 	"github.com/sagebrush-ml/sagebrush/internal/object"
 	"github.com/sagebrush-ml/sagebrush/internal/object/mem"
 	"github.com/sagebrush-ml/sagebrush/internal/op"
@@ -29,6 +27,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/resource/memstore"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime/fake"
+	"github.com/sagebrush-ml/sagebrush/internal/taskgroup/jobtest"
 	"github.com/sagebrush-ml/sagebrush/internal/telemetry"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
@@ -51,19 +50,19 @@ type lab struct {
 	options Options
 	store   *mem.Store
 	tasks   *fake.Runtime
-	logs    *logs
+	logs    *jobtest.Logs
 	metrics *metrics
 	stop    func() // ends the service and waits
 }
 
 // newLab makes a lab with a bucket of data, in the test's bubble.
 func newLab(t *testing.T) *lab {
-	l := &lab{t: t, store: mem.New("bucket"), tasks: fake.New(), logs: &logs{streams: map[string]*stored{}}, metrics: &metrics{}}
+	l := &lab{t: t, store: mem.New("bucket"), tasks: fake.New(), logs: &jobtest.Logs{}, metrics: &metrics{}}
 	l.ctx = auth.WithCaller(t.Context(), auth.Caller{Account: "123456789012", Region: "us-east-1"})
 	l.put("data/train/a.csv", "1,2\n")
 	l.put("data/train/sub/b.csv", "3,4\n")
 	l.options = Options{DB: memstore.New(), Runtime: l.tasks, Images: images{}, Objects: l.store, Logs: l.logs, Metrics: l.metrics,
-		Roles: roles{}, Dir: filepath.Join(t.TempDir(), "jobs"), Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Roles: jobtest.Role(goodRole), Dir: filepath.Join(t.TempDir(), "jobs"), Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Env: func(_ context.Context, j Job) (map[string]string, error) {
 			return map[string]string{"AWS_ENDPOINT_URL": "http://" + j.Key.Name}, nil
 		}}
@@ -85,19 +84,7 @@ func (l *lab) runUntil(ctx context.Context) {
 	}
 	l.Service, l.table = s, op.New()
 	s.Install(l.table)
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := s.Run(ctx); !errors.Is(err, context.Canceled) {
-			l.t.Errorf("Run answers %v", err)
-		}
-	}()
-	l.stop = sync.OnceFunc(func() {
-		cancel()
-		<-done
-	})
-	l.t.Cleanup(l.stop)
+	l.stop = jobtest.Run(ctx, l.t, s.Run)
 }
 
 func (l *lab) put(key, data string) {
@@ -211,32 +198,7 @@ func secondaries(d *sm.DescribeTrainingJobOutput) string {
 // clean reports tasks and working folders that are left.
 func (l *lab) clean() {
 	l.t.Helper()
-	synctest.Wait()
-	if left := l.tasks.Tasks(); len(left) != 0 {
-		l.t.Errorf("%d tasks are left", len(left))
-	}
-	left, err := os.ReadDir(l.options.Dir)
-	if err != nil || len(left) != 0 {
-		l.t.Errorf("%d working folders are left, %v", len(left), err)
-	}
-}
-
-// refusal checks that err is the service's with that code and text.
-func refusal(t *testing.T, err error, code, text string) {
-	t.Helper()
-	f := fault.Of(err)
-	if f == nil || f.Code != code || !strings.Contains(f.Message, text) || f.Status != 400 {
-		t.Errorf("refused with %v, want %s: …%s…", err, code, text)
-	}
-}
-
-type roles struct{}
-
-func (roles) Assumable(_ context.Context, arn string) error {
-	if arn != goodRole {
-		return errors.New("no such role")
-	}
-	return nil
+	jobtest.Clean(l.t, l.tasks, l.options.Dir)
 }
 
 type images struct{}
@@ -250,55 +212,6 @@ func (images) Image(_ context.Context, uri string, _ runtime.Needs) (runtime.Ima
 		return runtime.Image{URI: uri, Serve: []string{"/bin/serve"}}, nil
 	}
 	return runtime.Image{}, fmt.Errorf("%w: known are xgboost", runtime.ErrNoImage)
-}
-
-// logs is a telemetry.Logs in memory.
-type logs struct {
-	mu      sync.Mutex
-	streams map[string]*stored
-}
-
-type stored struct {
-	offset int64
-	lines  []string
-}
-
-func (l *logs) Offset(_ context.Context, at telemetry.Stream) (int64, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if s := l.streams[at.Group+" "+at.Name]; s != nil {
-		return s.offset, nil
-	}
-	return 0, nil
-}
-
-func (l *logs) Append(_ context.Context, at telemetry.Stream, from, to int64, events []telemetry.Event) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s := l.streams[at.Group+" "+at.Name]
-	if s == nil {
-		s = &stored{}
-		l.streams[at.Group+" "+at.Name] = s
-	}
-	if s.offset != from {
-		return telemetry.ErrOffset
-	}
-	s.offset = to
-	for _, e := range events {
-		s.lines = append(s.lines, e.Message)
-	}
-	return nil
-}
-
-// all are the streams and their lines.
-func (l *logs) all() map[string][]string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	out := map[string][]string{}
-	for name, s := range l.streams {
-		out[name] = slices.Clone(s.lines)
-	}
-	return out
 }
 
 // metrics is a telemetry.Metrics in memory.

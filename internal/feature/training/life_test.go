@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/object"
+	"github.com/sagebrush-ml/sagebrush/internal/taskgroup/jobtest"
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 )
 
@@ -85,12 +86,12 @@ func TestJobCompletes(t *testing.T) {
 		if got := l.metrics.all(); !slices.Equal(got, []string{dimension + "0.5", dimension + "0.75"}) {
 			t.Errorf("published were %v", got)
 		}
-		for name, lines := range l.logs.all() {
+		for name, lines := range l.logs.All() {
 			if !strings.HasPrefix(name, "/aws/sagemaker/TrainingJobs churn/algo-1-9") || !slices.Equal(lines, []string{"start", "[0]#011train-auc:0.5", "[1]#011train-auc:0.75"}) {
 				t.Errorf("stream %s has %q", name, lines)
 			}
 		}
-		if n := len(l.logs.all()); n != 1 {
+		if n := len(l.logs.All()); n != 1 {
 			t.Errorf("%d streams", n)
 		}
 		l.clean()
@@ -314,10 +315,10 @@ func TestNameIsFreeAfterDelete(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err := call(l, sm.DescribeTrainingJob, &sm.DescribeTrainingJobInput{TrainingJobName: "churn"})
-			refusal(t, err, "ValidationException", "Requested resource not found.")
+			jobtest.Refusal(t, err, "ValidationException", "Requested resource not found.")
 			time.Sleep(2 * time.Second)
 		}
-		if n := len(l.logs.all()); n != 2 {
+		if n := len(l.logs.All()); n != 2 {
 			t.Errorf("%d streams", n)
 		}
 		l.clean()

@@ -230,12 +230,12 @@ func TestRestartAnywhere(t *testing.T) {
 				if n := first.begins() + second.begins(); n != 1 {
 					t.Errorf("%s: the task was begun %d times", where, n)
 				}
-				for name, lines := range l.logs.all() {
+				for name, lines := range l.logs.All() {
 					if !slices.Equal(lines, []string{"one", "#011train-auc:0.5", "two"}) {
 						t.Errorf("%s: stream %s has %q", where, name, lines)
 					}
 				}
-				if n := len(l.logs.all()); n != 1 {
+				if n := len(l.logs.All()); n != 1 {
 					t.Errorf("%s: %d streams", where, n)
 				}
 				if m := d.FinalMetricDataList; len(m) != 1 || *m[0].Value != 0.5 {

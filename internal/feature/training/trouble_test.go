@@ -106,7 +106,7 @@ func TestTheLogComesFirst(t *testing.T) {
 			t.Errorf("without its log it is %s", d.SecondaryStatus)
 		}
 		l.settled("churn")
-		for name, lines := range l.logs.all() {
+		for name, lines := range l.logs.All() {
 			if strings.Join(lines, " ") != "a b" {
 				t.Errorf("stream %s has %q", name, lines)
 			}

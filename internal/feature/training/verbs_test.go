@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sagebrush-ml/sagebrush/internal/taskgroup/jobtest"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 )
@@ -30,23 +31,23 @@ func TestVerbsRefuse(t *testing.T) {
 			return err
 		}
 		_, err := call(l, sm.DescribeTrainingJob, &sm.DescribeTrainingJobInput{TrainingJobName: "nobody"})
-		refusal(t, err, "ValidationException", "Requested resource not found.")
-		refusal(t, stop("nobody"), "ValidationException", "Requested resource not found.")
-		refusal(t, remove("nobody"), "ValidationException", "Requested resource not found.")
-		refusal(t, update(&sm.UpdateTrainingJobInput{TrainingJobName: "nobody"}), "ValidationException", "Requested resource not found.")
+		jobtest.Refusal(t, err, "ValidationException", "Requested resource not found.")
+		jobtest.Refusal(t, stop("nobody"), "ValidationException", "Requested resource not found.")
+		jobtest.Refusal(t, remove("nobody"), "ValidationException", "Requested resource not found.")
+		jobtest.Refusal(t, update(&sm.UpdateTrainingJobInput{TrainingJobName: "nobody"}), "ValidationException", "Requested resource not found.")
 
 		l.create(request("churn", map[string]string{"FAKE_RUN_FOR": "forever", "FAKE_IGNORE_TERM": "1"}))
 		_, err = call(l, sm.CreateTrainingJob, request("churn", nil))
-		refusal(t, err, "ResourceInUse", "Training job names must be unique within an AWS account and region, and a training job with this name "+
+		jobtest.Refusal(t, err, "ResourceInUse", "Training job names must be unique within an AWS account and region, and a training job with this name "+
 			"already exists (arn:aws:sagemaker:us-east-1:123456789012:training-job/churn)")
-		refusal(t, remove("churn"), "ResourceInUse", "The request was rejected because the training job is in status InProgress.")
+		jobtest.Refusal(t, remove("churn"), "ResourceInUse", "The request was rejected because the training job is in status InProgress.")
 
 		for name, in := range map[string]*sm.UpdateTrainingJobInput{
 			"ProfilerRuleConfigurations":          {ProfilerRuleConfigurations: []sm.ProfilerRuleConfiguration{{RuleConfigurationName: "r", RuleEvaluatorImage: "i"}}},
 			"RemoteDebugConfig.EnableRemoteDebug": {RemoteDebugConfig: &sm.RemoteDebugConfigForUpdate{EnableRemoteDebug: new(true)}},
 		} {
 			in.TrainingJobName = "churn"
-			refusal(t, update(in), "ValidationException", name+" is not supported by Sagebrush yet")
+			jobtest.Refusal(t, update(in), "ValidationException", name+" is not supported by Sagebrush yet")
 		}
 		if err := update(&sm.UpdateTrainingJobInput{TrainingJobName: "churn", ProfilerConfig: &sm.ProfilerConfigForUpdate{S3OutputPath: "s3://bucket/p"}}); err != nil {
 			t.Error(err)
@@ -62,10 +63,10 @@ func TestVerbsRefuse(t *testing.T) {
 		if err := stop("churn"); err != nil {
 			t.Error(err)
 		}
-		refusal(t, remove("churn"), "ResourceInUse", "The request was rejected because the training job is in status Stopping.")
-		refusal(t, update(&sm.UpdateTrainingJobInput{TrainingJobName: "churn"}), "ValidationException", "The request was rejected because the training job is in status Stopping.")
+		jobtest.Refusal(t, remove("churn"), "ResourceInUse", "The request was rejected because the training job is in status Stopping.")
+		jobtest.Refusal(t, update(&sm.UpdateTrainingJobInput{TrainingJobName: "churn"}), "ValidationException", "The request was rejected because the training job is in status Stopping.")
 		l.settled("churn")
-		refusal(t, stop("churn"), "ValidationException", "The request was rejected because the training job is in status Stopped.")
+		jobtest.Refusal(t, stop("churn"), "ValidationException", "The request was rejected because the training job is in status Stopped.")
 		if err := remove("churn"); err != nil {
 			t.Error(err)
 		}
