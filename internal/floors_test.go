@@ -19,12 +19,13 @@ var floors = []struct {
 	prefix string
 	floor  int
 }{
-	{"cmd/", 8},
-	{"internal/demo", 7}, {"internal/client", 4},
-	{"internal/server", 7},
-	{"internal/feature/", 6}, {"internal/neighbor/", 6},
+	{"cmd/", 9},
+	{"internal/demo", 8}, {"internal/client", 4},
+	{"internal/server", 8},
+	{"internal/feature/", 7}, {"internal/neighbor/", 7},
+	{"internal/taskgroup", 6},
 	{"internal/gateway", 5}, {"internal/resource", 5},
-	{"internal/image", 5}, {"internal/transfer", 5}, {"internal/taskgroup", 5},
+	{"internal/image", 5}, {"internal/transfer", 5},
 	{"internal/telemetry/hostmetrics", 4}, {"internal/telemetry", 3}, {"internal/op", 4}, {"internal/reconcile", 4}, {"internal/optml", 4}, {"internal/proxy", 4},
 	{"internal/framework", 4}, {"internal/oci", 4}, {"internal/registry", 4}, {"internal/feed", 4},
 	{"internal/pyenv", 2}, {"internal/auth", 2}, {"internal/wire", 3}, {"internal/object", 3}, {"internal/runtime", 3},
