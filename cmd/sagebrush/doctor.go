@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/runtime/process"
+	"github.com/sagebrush-ml/sagebrush/internal/server"
 )
 
 type doctorCmd struct {
@@ -156,7 +157,7 @@ func checkServer(ctx context.Context, home, listen string) []check {
 	}
 	port := check{Name: "address " + listen, OK: true, Detail: "free", For: "listening at the usual address"}
 	if err := tryListen(listen); err != nil {
-		if port.Detail = "taken by this home's server"; !running.OK || reachable("http://"+listen) != f.client.URL() {
+		if port.Detail = "taken by this home's server"; !running.OK || server.Reachable("http://"+listen) != f.client.URL() {
 			port.OK, port.Detail = false, err.Error()
 			port.Fix = "choose another: sagebrush serve" + homeOption(home) + " --listen 127.0.0.1:0"
 		}

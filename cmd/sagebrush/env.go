@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"github.com/sagebrush-ml/sagebrush/internal/server"
 )
 
 type envCmd struct {
@@ -53,7 +55,7 @@ func (c *envCmd) Run() error {
 		if listen == "" {
 			listen = defaultListen
 		}
-		endpoint = reachable("http://" + listen)
+		endpoint = server.Reachable("http://" + listen)
 		fmt.Fprintf(os.Stderr, "sagebrush: no server of %s runs now; start it by `sagebrush serve%s`. The address is the one it would have: %s\n", home, at, endpoint)
 	default:
 		return err

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/sagebrush-ml/sagebrush/internal/auth"
+	"github.com/sagebrush-ml/sagebrush/internal/server"
 )
 
 func TestExports(t *testing.T) {
@@ -70,7 +71,7 @@ func TestReachable(t *testing.T) {
 		"http://[fe80::1]:8080":    "http://[fe80::1]:8080",
 		"http://host.example:8080": "http://host.example:8080",
 	} {
-		if got := reachable(from); got != want {
+		if got := server.Reachable(from); got != want {
 			t.Errorf("%s is reached at %s, want %s", from, got, want)
 		}
 	}

@@ -8,9 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/client"
@@ -58,7 +56,7 @@ func locate(ctx context.Context, home string) (found, error) {
 		return f, fmt.Errorf("find the server of %s: %w", home, err)
 	}
 	f.pid = running.PID
-	f.client = client.New(client.Options{URL: reachable(running.URL), Key: f.creds.Key(), Region: f.creds.Region})
+	f.client = client.New(client.Options{URL: server.Reachable(running.URL), Key: f.creds.Key(), Region: f.creds.Region})
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	_, _, err = f.client.CallerIdentity(ctx)
@@ -74,19 +72,4 @@ func locate(ctx context.Context, home string) (found, error) {
 		return f, fmt.Errorf("the certificate of the server at %s is not trusted here: name the file of its authority in AWS_CA_BUNDLE (%w)", f.client.URL(), err)
 	}
 	return f, fmt.Errorf("%w: %w", errNotRunning, err)
-}
-
-// reachable is where a client on this machine finds a server that may listen
-// on all addresses.
-func reachable(endpoint string) string {
-	u, err := url.Parse(endpoint)
-	if err != nil {
-		return endpoint
-	}
-	ip := net.ParseIP(u.Hostname())
-	if ip == nil || !ip.IsUnspecified() {
-		return endpoint
-	}
-	u.Host = net.JoinHostPort("127.0.0.1", u.Port())
-	return u.String()
 }

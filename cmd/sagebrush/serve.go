@@ -105,7 +105,7 @@ func (c *serveCmd) Run() error {
 	case <-s.Ready():
 	}
 	if c.JSON {
-		err = json.NewEncoder(os.Stdout).Encode(announced{Endpoint: reachable(s.URL()), Home: home, PID: os.Getpid(),
+		err = json.NewEncoder(os.Stdout).Encode(announced{Endpoint: s.URL(), Home: home, PID: os.Getpid(),
 			Account: creds.Account, Region: creds.Region, FirstStart: first})
 	} else {
 		_, err = io.WriteString(os.Stdout, announce(s.URL(), home, creds, first))
@@ -164,7 +164,7 @@ func announce(url, home string, creds server.Credentials, first bool) string {
 	var b strings.Builder
 	at := homeOption(home)
 	fmt.Fprintf(&b, "Sagebrush %s is running.\n\n", version())
-	fmt.Fprintf(&b, "  endpoint  %s\n", reachable(url))
+	fmt.Fprintf(&b, "  endpoint  %s\n", server.Reachable(url))
 	fmt.Fprintf(&b, "  home      %s\n", home)
 	fmt.Fprintf(&b, "  account   %s, region %s\n\n", creds.Account, creds.Region)
 	if first {

@@ -194,7 +194,7 @@ func startInside(ctx context.Context, home, listen string) (s *server.Server, f 
 	if f.creds, err = server.LoadCredentials(home); err != nil {
 		return nil, found{}, nil, nil, errors.Join(err, stop())
 	}
-	f.client = client.New(client.Options{URL: reachable(s.URL()), Key: f.creds.Key(), Region: f.creds.Region})
+	f.client = client.New(client.Options{URL: s.URL(), Key: f.creds.Key(), Region: f.creds.Region})
 	return s, f, stop, over, nil
 }
 

@@ -74,9 +74,12 @@ func (s *Server) buildImages(ctx context.Context, db resource.DB, objects object
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	// A container engine takes plain HTTP and any certificate from the loopback,
+	// and only there: it pulls by the inner door, wherever the front door is.
+	door := s.inner.Addr().String()
 	own := func(ref string) bool {
 		r, err := oci.Parse(ref)
-		return err == nil && repositories.Own(r.Host)
+		return err == nil && (r.Host == door || repositories.Own(r.Host))
 	}
 	run, err := s.buildRuntimes(ctx, self, repositories.Credentials, own)
 	if err != nil {
@@ -90,7 +93,7 @@ func (s *Server) buildImages(ctx context.Context, db resource.DB, objects object
 				return ref
 			}
 			_, rest, _ := strings.Cut(ref, "/")
-			return s.ln.Addr().String() + "/" + rest
+			return door + "/" + rest
 		}
 	}
 	return image.New(options), shelf.Handler(repositories), run.tasks, nil

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -152,13 +153,28 @@ func easeCollection() {
 // Ready is closed when requests are answered.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
-// URL is the endpoint URL for clients.
+// URL is the endpoint URL for clients of this machine.
 func (s *Server) URL() string {
 	scheme := "http"
 	if s.opt.TLSCert != "" {
 		scheme = "https"
 	}
-	return scheme + "://" + s.ln.Addr().String()
+	return Reachable(scheme + "://" + s.ln.Addr().String())
+}
+
+// Reachable is where a client on this machine finds a server that may listen
+// on all addresses.
+func Reachable(endpoint string) string {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return endpoint
+	}
+	ip := net.ParseIP(u.Hostname())
+	if ip == nil || !ip.IsUnspecified() {
+		return endpoint
+	}
+	u.Host = net.JoinHostPort("127.0.0.1", u.Port())
+	return u.String()
 }
 
 // Handler is the front door, for callers in this process.

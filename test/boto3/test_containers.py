@@ -55,10 +55,12 @@ def shops(other, program):
 
     def get(kind):
         if kind not in made:
+            flags = ["--containers", kind]
             if kind == "docker":
                 os.environ["DOCKER_HOST"] = DOCKER
+                flags += ["--listen", "0.0.0.0:0"]  # the engine pulls from the server wherever that listens
             try:
-                made[kind] = Shop(other("containers-" + kind, "--containers", kind), program)
+                made[kind] = Shop(other("containers-" + kind, *flags), program)
             finally:
                 os.environ.pop("DOCKER_HOST", None)
             if kind == "process":
