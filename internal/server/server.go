@@ -28,6 +28,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/op"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
 	"github.com/sagebrush-ml/sagebrush/internal/wire/a2iruntime"
+	wautoscaling "github.com/sagebrush-ml/sagebrush/internal/wire/autoscaling"
 	wcloudwatch "github.com/sagebrush-ml/sagebrush/internal/wire/cloudwatch"
 	wecr "github.com/sagebrush-ml/sagebrush/internal/wire/ecr"
 	"github.com/sagebrush-ml/sagebrush/internal/wire/featurestoreruntime"
@@ -36,6 +37,8 @@ import (
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 	"github.com/sagebrush-ml/sagebrush/internal/wire/sagemakermetrics"
 	smr "github.com/sagebrush-ml/sagebrush/internal/wire/sagemakerruntime"
+	wsns "github.com/sagebrush-ml/sagebrush/internal/wire/sns"
+	wsqs "github.com/sagebrush-ml/sagebrush/internal/wire/sqs"
 	wsts "github.com/sagebrush-ml/sagebrush/internal/wire/sts"
 )
 
@@ -67,7 +70,8 @@ type Options struct {
 // Services are the services whose models this binary knows.
 func Services() []*wire.Service {
 	return []*wire.Service{sm.Service, smr.Service, featurestoreruntime.Service, sagemakermetrics.Service,
-		a2iruntime.Service, wsts.Service, wiam.Service, wlogs.Service, wcloudwatch.Service, wecr.Service}
+		a2iruntime.Service, wsts.Service, wiam.Service, wlogs.Service, wcloudwatch.Service, wecr.Service,
+		wautoscaling.Service, wsns.Service, wsqs.Service}
 }
 
 // Server is the running whole.

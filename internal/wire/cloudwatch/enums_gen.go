@@ -2,3 +2,26 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package cloudwatch
+
+// Values of AlarmType.
+const (
+	AlarmTypeCompositeAlarm = "CompositeAlarm"
+	AlarmTypeMetricAlarm    = "MetricAlarm"
+	AlarmTypeLogAlarm       = "LogAlarm"
+)
+
+// Values of EvaluationState.
+const (
+	EvaluationStatePARTIALDATA       = "PARTIAL_DATA"
+	EvaluationStateEVALUATIONFAILURE = "EVALUATION_FAILURE"
+	EvaluationStateEVALUATIONERROR   = "EVALUATION_ERROR"
+)
+
+// Values of HistoryItemType.
+const (
+	HistoryItemTypeConfigurationUpdate         = "ConfigurationUpdate"
+	HistoryItemTypeStateUpdate                 = "StateUpdate"
+	HistoryItemTypeAction                      = "Action"
+	HistoryItemTypeAlarmContributorStateUpdate = "AlarmContributorStateUpdate"
+	HistoryItemTypeAlarmContributorAction      = "AlarmContributorAction"
+)

@@ -5,6 +5,89 @@ package cloudwatch
 
 import "github.com/sagebrush-ml/sagebrush/internal/wire"
 
+// DeleteAlarmsInput is a structure of the model.
+type DeleteAlarmsInput struct {
+	AlarmNames []string `json:"AlarmNames,omitempty"`
+}
+
+// DeleteAlarmsOutput is an empty message.
+type DeleteAlarmsOutput struct {
+}
+
+// DescribeAlarmHistoryInput is a structure of the model.
+type DescribeAlarmHistoryInput struct {
+	AlarmName          string    `json:"AlarmName,omitempty"`
+	AlarmContributorId string    `json:"AlarmContributorId,omitempty"`
+	AlarmTypes         []string  `json:"AlarmTypes,omitempty"`
+	HistoryItemType    string    `json:"HistoryItemType,omitempty"`
+	StartDate          wire.Time `json:"StartDate,omitzero"`
+	EndDate            wire.Time `json:"EndDate,omitzero"`
+	MaxRecords         *int64    `json:"MaxRecords,omitempty"`
+	NextToken          string    `json:"NextToken,omitempty"`
+	ScanBy             string    `json:"ScanBy,omitempty"`
+}
+
+// DescribeAlarmHistoryOutput is a structure of the model.
+type DescribeAlarmHistoryOutput struct {
+	AlarmHistoryItems []AlarmHistoryItem `json:"AlarmHistoryItems,omitempty"`
+	NextToken         string             `json:"NextToken,omitempty"`
+}
+
+// DescribeAlarmsInput is a structure of the model.
+type DescribeAlarmsInput struct {
+	AlarmNames          []string `json:"AlarmNames,omitempty"`
+	AlarmNamePrefix     string   `json:"AlarmNamePrefix,omitempty"`
+	AlarmTypes          []string `json:"AlarmTypes,omitempty"`
+	ChildrenOfAlarmName string   `json:"ChildrenOfAlarmName,omitempty"`
+	ParentsOfAlarmName  string   `json:"ParentsOfAlarmName,omitempty"`
+	StateValue          string   `json:"StateValue,omitempty"`
+	ActionPrefix        string   `json:"ActionPrefix,omitempty"`
+	MaxRecords          *int64   `json:"MaxRecords,omitempty"`
+	NextToken           string   `json:"NextToken,omitempty"`
+}
+
+// DescribeAlarmsOutput is a structure of the model.
+type DescribeAlarmsOutput struct {
+	CompositeAlarms []CompositeAlarm `json:"CompositeAlarms,omitempty"`
+	MetricAlarms    []MetricAlarm    `json:"MetricAlarms,omitempty"`
+	LogAlarms       []LogAlarm       `json:"LogAlarms,omitempty"`
+	NextToken       string           `json:"NextToken,omitempty"`
+}
+
+// DescribeAlarmsForMetricInput is a structure of the model.
+type DescribeAlarmsForMetricInput struct {
+	MetricName        string      `json:"MetricName,omitempty"`
+	Namespace         string      `json:"Namespace,omitempty"`
+	Statistic         string      `json:"Statistic,omitempty"`
+	ExtendedStatistic string      `json:"ExtendedStatistic,omitempty"`
+	Dimensions        []Dimension `json:"Dimensions,omitempty"`
+	Period            *int64      `json:"Period,omitempty"`
+	Unit              string      `json:"Unit,omitempty"`
+}
+
+// DescribeAlarmsForMetricOutput is a structure of the model.
+type DescribeAlarmsForMetricOutput struct {
+	MetricAlarms []MetricAlarm `json:"MetricAlarms,omitempty"`
+}
+
+// DisableAlarmActionsInput is a structure of the model.
+type DisableAlarmActionsInput struct {
+	AlarmNames []string `json:"AlarmNames,omitempty"`
+}
+
+// DisableAlarmActionsOutput is an empty message.
+type DisableAlarmActionsOutput struct {
+}
+
+// EnableAlarmActionsInput is a structure of the model.
+type EnableAlarmActionsInput struct {
+	AlarmNames []string `json:"AlarmNames,omitempty"`
+}
+
+// EnableAlarmActionsOutput is an empty message.
+type EnableAlarmActionsOutput struct {
+}
+
 // GetMetricDataInput is a structure of the model.
 type GetMetricDataInput struct {
 	MetricDataQueries []MetricDataQuery `json:"MetricDataQueries,omitempty"`
@@ -60,6 +143,71 @@ type ListMetricsOutput struct {
 	OwningAccounts []string `json:"OwningAccounts,omitempty"`
 }
 
+// ListTagsForResourceInput is a structure of the model.
+type ListTagsForResourceInput struct {
+	ResourceARN string `json:"ResourceARN,omitempty"`
+}
+
+// ListTagsForResourceOutput is a structure of the model.
+type ListTagsForResourceOutput struct {
+	Tags []Tag `json:"Tags,omitempty"`
+}
+
+// PutCompositeAlarmInput is a structure of the model.
+type PutCompositeAlarmInput struct {
+	ActionsEnabled                   *bool                `json:"ActionsEnabled,omitempty"`
+	AlarmActions                     []string             `json:"AlarmActions,omitempty"`
+	AlarmDescription                 string               `json:"AlarmDescription,omitempty"`
+	AlarmName                        string               `json:"AlarmName,omitempty"`
+	AlarmRule                        string               `json:"AlarmRule,omitempty"`
+	InsufficientDataActions          []string             `json:"InsufficientDataActions,omitempty"`
+	OKActions                        []string             `json:"OKActions,omitempty"`
+	Tags                             []Tag                `json:"Tags,omitempty"`
+	ActionsSuppressor                string               `json:"ActionsSuppressor,omitempty"`
+	ActionsSuppressorWaitPeriod      *int64               `json:"ActionsSuppressorWaitPeriod,omitempty"`
+	ActionsSuppressorExtensionPeriod *int64               `json:"ActionsSuppressorExtensionPeriod,omitempty"`
+	ActionConfiguration              *ActionConfiguration `json:"ActionConfiguration,omitempty"`
+}
+
+// PutCompositeAlarmOutput is an empty message.
+type PutCompositeAlarmOutput struct {
+}
+
+// PutMetricAlarmInput is a structure of the model.
+type PutMetricAlarmInput struct {
+	AlarmName                        string               `json:"AlarmName,omitempty"`
+	AlarmDescription                 string               `json:"AlarmDescription,omitempty"`
+	ActionsEnabled                   *bool                `json:"ActionsEnabled,omitempty"`
+	OKActions                        []string             `json:"OKActions,omitempty"`
+	AlarmActions                     []string             `json:"AlarmActions,omitempty"`
+	InsufficientDataActions          []string             `json:"InsufficientDataActions,omitempty"`
+	MetricName                       string               `json:"MetricName,omitempty"`
+	Namespace                        string               `json:"Namespace,omitempty"`
+	Statistic                        string               `json:"Statistic,omitempty"`
+	ExtendedStatistic                string               `json:"ExtendedStatistic,omitempty"`
+	Dimensions                       []Dimension          `json:"Dimensions,omitempty"`
+	Period                           *int64               `json:"Period,omitempty"`
+	Unit                             string               `json:"Unit,omitempty"`
+	EvaluationPeriods                *int64               `json:"EvaluationPeriods,omitempty"`
+	DatapointsToAlarm                *int64               `json:"DatapointsToAlarm,omitempty"`
+	Threshold                        *float64             `json:"Threshold,omitempty"`
+	ComparisonOperator               string               `json:"ComparisonOperator,omitempty"`
+	TreatMissingData                 string               `json:"TreatMissingData,omitempty"`
+	EvaluateLowSampleCountPercentile string               `json:"EvaluateLowSampleCountPercentile,omitempty"`
+	Metrics                          []MetricDataQuery    `json:"Metrics,omitempty"`
+	Tags                             []Tag                `json:"Tags,omitempty"`
+	ThresholdMetricId                string               `json:"ThresholdMetricId,omitempty"`
+	EvaluationWindow                 *EvaluationWindow    `json:"EvaluationWindow,omitempty"`
+	WarmUpConfiguration              *WarmUpConfiguration `json:"WarmUpConfiguration,omitempty"`
+	EvaluationCriteria               *EvaluationCriteria  `json:"EvaluationCriteria,omitempty"`
+	EvaluationInterval               *int64               `json:"EvaluationInterval,omitempty"`
+	ActionConfiguration              *ActionConfiguration `json:"ActionConfiguration,omitempty"`
+}
+
+// PutMetricAlarmOutput is an empty message.
+type PutMetricAlarmOutput struct {
+}
+
 // PutMetricDataInput is a structure of the model.
 type PutMetricDataInput struct {
 	Namespace              string             `json:"Namespace,omitempty"`
@@ -70,6 +218,93 @@ type PutMetricDataInput struct {
 
 // PutMetricDataOutput is an empty message.
 type PutMetricDataOutput struct {
+}
+
+// SetAlarmStateInput is a structure of the model.
+type SetAlarmStateInput struct {
+	AlarmName       string `json:"AlarmName,omitempty"`
+	StateValue      string `json:"StateValue,omitempty"`
+	StateReason     string `json:"StateReason,omitempty"`
+	StateReasonData string `json:"StateReasonData,omitempty"`
+}
+
+// SetAlarmStateOutput is an empty message.
+type SetAlarmStateOutput struct {
+}
+
+// TagResourceInput is a structure of the model.
+type TagResourceInput struct {
+	ResourceARN string `json:"ResourceARN,omitempty"`
+	Tags        []Tag  `json:"Tags,omitempty"`
+}
+
+// TagResourceOutput is a structure of the model.
+type TagResourceOutput struct {
+}
+
+// UntagResourceInput is a structure of the model.
+type UntagResourceInput struct {
+	ResourceARN string   `json:"ResourceARN,omitempty"`
+	TagKeys     []string `json:"TagKeys,omitempty"`
+}
+
+// UntagResourceOutput is a structure of the model.
+type UntagResourceOutput struct {
+}
+
+// ActionConfiguration is a structure of the model.
+type ActionConfiguration struct {
+	AlarmTagsPropagation *AlarmTagsPropagation `json:"AlarmTagsPropagation,omitempty"`
+}
+
+// AlarmHistoryItem is a structure of the model.
+type AlarmHistoryItem struct {
+	AlarmName                  string            `json:"AlarmName,omitempty"`
+	AlarmContributorId         string            `json:"AlarmContributorId,omitempty"`
+	AlarmType                  string            `json:"AlarmType,omitempty"`
+	Timestamp                  wire.Time         `json:"Timestamp,omitzero"`
+	HistoryItemType            string            `json:"HistoryItemType,omitempty"`
+	HistorySummary             string            `json:"HistorySummary,omitempty"`
+	HistoryData                string            `json:"HistoryData,omitempty"`
+	AlarmContributorAttributes map[string]string `json:"AlarmContributorAttributes,omitempty"`
+}
+
+// AlarmPromQLCriteria is a structure of the model.
+type AlarmPromQLCriteria struct {
+	Query          string `json:"Query,omitempty"`
+	PendingPeriod  *int64 `json:"PendingPeriod,omitempty"`
+	RecoveryPeriod *int64 `json:"RecoveryPeriod,omitempty"`
+}
+
+// AlarmTagsPropagation is a structure of the model.
+type AlarmTagsPropagation struct {
+	Enabled         *bool    `json:"Enabled,omitempty"`
+	IncludedTagKeys []string `json:"IncludedTagKeys,omitempty"`
+	ExcludedTagKeys []string `json:"ExcludedTagKeys,omitempty"`
+}
+
+// CompositeAlarm is a structure of the model.
+type CompositeAlarm struct {
+	ActionsEnabled                     *bool                `json:"ActionsEnabled,omitempty"`
+	AlarmActions                       []string             `json:"AlarmActions,omitempty"`
+	AlarmArn                           string               `json:"AlarmArn,omitempty"`
+	AlarmConfigurationUpdatedTimestamp wire.Time            `json:"AlarmConfigurationUpdatedTimestamp,omitzero"`
+	AlarmDescription                   string               `json:"AlarmDescription,omitempty"`
+	AlarmName                          string               `json:"AlarmName,omitempty"`
+	AlarmRule                          string               `json:"AlarmRule,omitempty"`
+	InsufficientDataActions            []string             `json:"InsufficientDataActions,omitempty"`
+	OKActions                          []string             `json:"OKActions,omitempty"`
+	StateReason                        string               `json:"StateReason,omitempty"`
+	StateReasonData                    string               `json:"StateReasonData,omitempty"`
+	StateUpdatedTimestamp              wire.Time            `json:"StateUpdatedTimestamp,omitzero"`
+	StateValue                         string               `json:"StateValue,omitempty"`
+	StateTransitionedTimestamp         wire.Time            `json:"StateTransitionedTimestamp,omitzero"`
+	ActionsSuppressedBy                string               `json:"ActionsSuppressedBy,omitempty"`
+	ActionsSuppressedReason            string               `json:"ActionsSuppressedReason,omitempty"`
+	ActionsSuppressor                  string               `json:"ActionsSuppressor,omitempty"`
+	ActionsSuppressorWaitPeriod        *int64               `json:"ActionsSuppressorWaitPeriod,omitempty"`
+	ActionsSuppressorExtensionPeriod   *int64               `json:"ActionsSuppressorExtensionPeriod,omitempty"`
+	ActionConfiguration                *ActionConfiguration `json:"ActionConfiguration,omitempty"`
 }
 
 // Datapoint is a structure of the model.
@@ -108,9 +343,48 @@ type EntityMetricData struct {
 	MetricData []MetricDatum `json:"MetricData,omitempty"`
 }
 
+// EvaluationCriteria is a structure of the model.
+type EvaluationCriteria struct {
+	PromQLCriteria *AlarmPromQLCriteria `json:"PromQLCriteria,omitempty"`
+}
+
+// EvaluationWindow is a structure of the model.
+type EvaluationWindow struct {
+	WallClockWindow *WallClockWindow `json:"WallClockWindow,omitempty"`
+	SlidingWindow   *SlidingWindow   `json:"SlidingWindow,omitempty"`
+}
+
 // LabelOptions is a structure of the model.
 type LabelOptions struct {
 	Timezone string `json:"Timezone,omitempty"`
+}
+
+// LogAlarm is a structure of the model.
+type LogAlarm struct {
+	AlarmName                          string                       `json:"AlarmName,omitempty"`
+	AlarmArn                           string                       `json:"AlarmArn,omitempty"`
+	AlarmDescription                   string                       `json:"AlarmDescription,omitempty"`
+	AlarmConfigurationUpdatedTimestamp wire.Time                    `json:"AlarmConfigurationUpdatedTimestamp,omitzero"`
+	ActionsEnabled                     *bool                        `json:"ActionsEnabled,omitempty"`
+	OKActions                          []string                     `json:"OKActions,omitempty"`
+	AlarmActions                       []string                     `json:"AlarmActions,omitempty"`
+	InsufficientDataActions            []string                     `json:"InsufficientDataActions,omitempty"`
+	StateValue                         string                       `json:"StateValue,omitempty"`
+	StateReason                        string                       `json:"StateReason,omitempty"`
+	StateReasonData                    string                       `json:"StateReasonData,omitempty"`
+	StateUpdatedTimestamp              wire.Time                    `json:"StateUpdatedTimestamp,omitzero"`
+	ScheduledQueryConfiguration        *ScheduledQueryConfiguration `json:"ScheduledQueryConfiguration,omitempty"`
+	QueryResultsToEvaluate             *int64                       `json:"QueryResultsToEvaluate,omitempty"`
+	QueryResultsToAlarm                *int64                       `json:"QueryResultsToAlarm,omitempty"`
+	Threshold                          *float64                     `json:"Threshold,omitempty"`
+	ComparisonOperator                 string                       `json:"ComparisonOperator,omitempty"`
+	TreatMissingData                   string                       `json:"TreatMissingData,omitempty"`
+	StateTransitionedTimestamp         wire.Time                    `json:"StateTransitionedTimestamp,omitzero"`
+	EvaluationState                    string                       `json:"EvaluationState,omitempty"`
+	ActionLogLineCount                 *int64                       `json:"ActionLogLineCount,omitempty"`
+	ActionLogLineRoleArn               string                       `json:"ActionLogLineRoleArn,omitempty"`
+	WarmUpConfiguration                *WarmUpConfiguration         `json:"WarmUpConfiguration,omitempty"`
+	ActionConfiguration                *ActionConfiguration         `json:"ActionConfiguration,omitempty"`
 }
 
 // MessageData is a structure of the model.
@@ -124,6 +398,44 @@ type Metric struct {
 	Namespace  string      `json:"Namespace,omitempty"`
 	MetricName string      `json:"MetricName,omitempty"`
 	Dimensions []Dimension `json:"Dimensions,omitempty"`
+}
+
+// MetricAlarm is a structure of the model.
+type MetricAlarm struct {
+	AlarmName                          string               `json:"AlarmName,omitempty"`
+	AlarmArn                           string               `json:"AlarmArn,omitempty"`
+	AlarmDescription                   string               `json:"AlarmDescription,omitempty"`
+	AlarmConfigurationUpdatedTimestamp wire.Time            `json:"AlarmConfigurationUpdatedTimestamp,omitzero"`
+	ActionsEnabled                     *bool                `json:"ActionsEnabled,omitempty"`
+	OKActions                          []string             `json:"OKActions,omitempty"`
+	AlarmActions                       []string             `json:"AlarmActions,omitempty"`
+	InsufficientDataActions            []string             `json:"InsufficientDataActions,omitempty"`
+	StateValue                         string               `json:"StateValue,omitempty"`
+	StateReason                        string               `json:"StateReason,omitempty"`
+	StateReasonData                    string               `json:"StateReasonData,omitempty"`
+	StateUpdatedTimestamp              wire.Time            `json:"StateUpdatedTimestamp,omitzero"`
+	MetricName                         string               `json:"MetricName,omitempty"`
+	Namespace                          string               `json:"Namespace,omitempty"`
+	Statistic                          string               `json:"Statistic,omitempty"`
+	ExtendedStatistic                  string               `json:"ExtendedStatistic,omitempty"`
+	Dimensions                         []Dimension          `json:"Dimensions,omitempty"`
+	Period                             *int64               `json:"Period,omitempty"`
+	Unit                               string               `json:"Unit,omitempty"`
+	EvaluationPeriods                  *int64               `json:"EvaluationPeriods,omitempty"`
+	DatapointsToAlarm                  *int64               `json:"DatapointsToAlarm,omitempty"`
+	Threshold                          *float64             `json:"Threshold,omitempty"`
+	ComparisonOperator                 string               `json:"ComparisonOperator,omitempty"`
+	TreatMissingData                   string               `json:"TreatMissingData,omitempty"`
+	EvaluateLowSampleCountPercentile   string               `json:"EvaluateLowSampleCountPercentile,omitempty"`
+	Metrics                            []MetricDataQuery    `json:"Metrics,omitempty"`
+	ThresholdMetricId                  string               `json:"ThresholdMetricId,omitempty"`
+	EvaluationState                    string               `json:"EvaluationState,omitempty"`
+	StateTransitionedTimestamp         wire.Time            `json:"StateTransitionedTimestamp,omitzero"`
+	EvaluationWindow                   *EvaluationWindow    `json:"EvaluationWindow,omitempty"`
+	WarmUpConfiguration                *WarmUpConfiguration `json:"WarmUpConfiguration,omitempty"`
+	EvaluationCriteria                 *EvaluationCriteria  `json:"EvaluationCriteria,omitempty"`
+	EvaluationInterval                 *int64               `json:"EvaluationInterval,omitempty"`
+	ActionConfiguration                *ActionConfiguration `json:"ActionConfiguration,omitempty"`
 }
 
 // MetricDataQuery is a structure of the model.
@@ -168,10 +480,49 @@ type MetricStat struct {
 	Unit   string  `json:"Unit,omitempty"`
 }
 
+// ScheduleConfiguration is a structure of the model.
+type ScheduleConfiguration struct {
+	ScheduleExpression string `json:"ScheduleExpression,omitempty"`
+	StartTimeOffset    *int64 `json:"StartTimeOffset,omitempty"`
+	EndTimeOffset      *int64 `json:"EndTimeOffset,omitempty"`
+}
+
+// ScheduledQueryConfiguration is a structure of the model.
+type ScheduledQueryConfiguration struct {
+	QueryString           string                 `json:"QueryString,omitempty"`
+	LogGroupIdentifiers   []string               `json:"LogGroupIdentifiers,omitempty"`
+	QueryARN              string                 `json:"QueryARN,omitempty"`
+	ScheduledQueryRoleARN string                 `json:"ScheduledQueryRoleARN,omitempty"`
+	ScheduleConfiguration *ScheduleConfiguration `json:"ScheduleConfiguration,omitempty"`
+	AggregationExpression string                 `json:"AggregationExpression,omitempty"`
+	Tags                  []Tag                  `json:"Tags,omitempty"`
+}
+
+// SlidingWindow is a structure of the model.
+type SlidingWindow struct {
+}
+
 // StatisticSet is a structure of the model.
 type StatisticSet struct {
 	SampleCount *float64 `json:"SampleCount,omitempty"`
 	Sum         *float64 `json:"Sum,omitempty"`
 	Minimum     *float64 `json:"Minimum,omitempty"`
 	Maximum     *float64 `json:"Maximum,omitempty"`
+}
+
+// Tag is a structure of the model.
+type Tag struct {
+	Key   string `json:"Key,omitempty"`
+	Value string `json:"Value,omitempty"`
+}
+
+// WallClockWindow is a structure of the model.
+type WallClockWindow struct {
+	Timezone string `json:"Timezone,omitempty"`
+}
+
+// WarmUpConfiguration is a structure of the model.
+type WarmUpConfiguration struct {
+	WarmUpPeriodDurationInMinutes            *int64 `json:"WarmUpPeriodDurationInMinutes,omitempty"`
+	OnlyStartEvaluatingAfterWarmUpPeriodEnds *bool  `json:"OnlyStartEvaluatingAfterWarmUpPeriodEnds,omitempty"`
 }
