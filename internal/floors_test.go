@@ -19,10 +19,11 @@ var floors = []struct {
 	prefix string
 	floor  int
 }{
-	{"cmd/", 9},
-	{"internal/demo", 8}, {"internal/client", 4},
-	{"internal/server", 8},
-	{"internal/feature/", 7}, {"internal/neighbor/", 7},
+	{"cmd/", 10},
+	{"internal/demo", 9}, {"internal/client", 4},
+	{"internal/server", 9},
+	{"internal/feature/", 8}, {"internal/neighbor/", 8},
+	{"internal/serving", 7},
 	{"internal/taskgroup", 6},
 	{"internal/gateway", 5}, {"internal/resource", 5},
 	{"internal/image", 5}, {"internal/transfer", 5},

@@ -24,7 +24,7 @@ type look struct {
 // step is what to do next; all of it is safe to repeat.
 type step struct {
 	start, stop, remove []spot
-	serve               []spot // instances that get traffic
+	serve               []spot // instances that get traffic: all their containers answer
 	promote             bool   // the next fleet takes over
 	fail                string // the next fleet is given up, for this reason
 	drop                []int  // generations of old fleets that are gone
@@ -53,7 +53,7 @@ func decide(status string, d *deployment, reason string, seen map[spot]look, now
 	for i := range d.Fleets {
 		f := &d.Fleets[i]
 		if f.Role == old {
-			if st.clear(spotsOf(f), seen) {
+			if st.clear(f.spots(), seen) {
 				st.drop = append(st.drop, f.Generation)
 			}
 			continue
@@ -63,7 +63,7 @@ func decide(status string, d *deployment, reason string, seen map[spot]look, now
 	switch n := d.fleetOf(next); {
 	case n != nil && st.fail == "" && ready(n, seen):
 		st.promote, st.status = true, sm.EndpointStatusInService
-		st.serve = spotsOf(n)
+		st.serve = inService(n, seen)
 	case n != nil && st.fail != "":
 		st.start = nil
 		if status == sm.EndpointStatusUpdating { // the old fleet goes on serving
@@ -80,7 +80,7 @@ func decide(status string, d *deployment, reason string, seen map[spot]look, now
 // keep brings a wanted fleet to its counts.
 func (st *step) keep(f *fleet, seen map[spot]look, now time.Time) {
 	surplus, cleared := false, true
-	for _, at := range spotsOf(f) {
+	for _, at := range f.spots() {
 		l, v := seen[at], &f.Variants[at.variant]
 		if at.index >= v.Count {
 			surplus = true
@@ -101,24 +101,34 @@ func (st *step) keep(f *fleet, seen map[spot]look, now time.Time) {
 			st.again = min(st.again, pendingPoll)
 		case runtime.Running:
 			switch {
-			case l.healthy && f.Role == current:
-				st.serve = append(st.serve, at)
-			case l.sick, !l.healthy && f.Role == current && waited > v.Startup:
+			case l.healthy:
+			case l.sick, f.Role == current && waited > v.Startup:
 				st.stop = append(st.stop, at)
-			case !l.healthy && f.Role == next && waited > v.Startup:
-				st.fail = fmt.Sprintf("The primary container for production variant %s did not pass the ping health check. Please check CloudWatch logs for this endpoint.", v.Name)
-			case !l.healthy:
+			case f.Role == next && waited > v.Startup:
+				st.fail = fmt.Sprintf("The %s container for production variant %s did not pass the ping health check. Please check CloudWatch logs for this endpoint.", called(v, at), v.Name)
+			default:
 				st.again = min(st.again, v.Startup-waited+time.Second)
 			}
 		}
 		if f.Role == next && l.crashes >= maxCrashes {
-			st.fail = fmt.Sprintf("The primary container for production variant %s did not pass the ping health check: it ended %d times before it answered. Please check CloudWatch logs for this endpoint.", v.Name, l.crashes)
+			st.fail = fmt.Sprintf("The %s container for production variant %s did not pass the ping health check: it ended %d times before it answered. Please check CloudWatch logs for this endpoint.", called(v, at), v.Name, l.crashes)
 		}
 		if f.Role == next && l.problem != "" {
 			st.fail = l.problem
 		}
 	}
+	if f.Role == current {
+		st.serve = inService(f, seen)
+	}
 	st.trim = st.trim || surplus && cleared
+}
+
+// called is how messages name a container.
+func called(v *variant, at spot) string {
+	if name := containerName(&v.Model, at.container); name != "" {
+		return name
+	}
+	return "primary"
 }
 
 // clear stops and removes instances; true when none is left.
@@ -137,24 +147,31 @@ func (st *step) clear(spots []spot, seen map[spot]look) bool {
 	return done
 }
 
+// healthy tells whether a container is seen to answer.
+func healthy(seen map[spot]look) func(spot) bool {
+	return func(at spot) bool { return seen[at].phase == runtime.Running && seen[at].healthy }
+}
+
+// inService are a fleet's instances that answer.
+func inService(f *fleet, seen map[spot]look) []spot {
+	var out []spot
+	for v := range f.Variants {
+		out = append(out, instancesOf(f, v, healthy(seen))...)
+	}
+	return out
+}
+
 // ready tells whether every wanted instance answers.
 func ready(f *fleet, seen map[spot]look) bool {
 	if f == nil {
 		return false
 	}
 	for v := range f.Variants {
-		for i := range f.Variants[v].Count {
-			if l := seen[spot{f.Generation, v, i}]; l.phase != runtime.Running || !l.healthy {
-				return false
-			}
+		if len(instancesOf(f, v, healthy(seen))) < f.Variants[v].Count {
+			return false
 		}
 	}
 	return true
-}
-
-func spotsOf(f *fleet) []spot {
-	one := deployment{Fleets: []fleet{*f}}
-	return one.spots()
 }
 
 // apply writes a step into the record.

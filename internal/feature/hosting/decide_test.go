@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
+	"github.com/sagebrush-ml/sagebrush/internal/serving"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 )
@@ -17,7 +18,8 @@ var now = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 func aFleet(generation int, r role, counts ...int) fleet {
 	f := fleet{Generation: generation, Role: r, Config: "c"}
 	for i, n := range counts {
-		f.Variants = append(f.Variants, variant{Name: string(rune('A' + i)), Count: n, Highest: n, Weight: 1, Startup: 4 * time.Minute})
+		f.Variants = append(f.Variants, variant{Name: string(rune('A' + i)), Count: n, Highest: n, Weight: 1, Startup: 4 * time.Minute,
+			Model: serving.Model{Containers: []serving.Container{{Image: "image"}}}})
 	}
 	return f
 }
@@ -27,8 +29,8 @@ func TestDecide(t *testing.T) {
 	healthy := look{phase: runtime.Running, started: now.Add(-time.Second), healthy: true}
 	late := look{phase: runtime.Running, started: now.Add(-5 * time.Minute)}
 	exited := look{phase: runtime.Exited, crashes: 1}
-	a, b := spot{1, 0, 0}, spot{1, 0, 1}
-	n := spot{2, 0, 0}
+	a, b := spot{generation: 1, variant: 0, index: 0}, spot{generation: 1, variant: 0, index: 1}
+	n := spot{generation: 2, variant: 0, index: 0}
 	for _, c := range []struct {
 		name   string
 		status string
@@ -61,7 +63,7 @@ func TestDecide(t *testing.T) {
 		{"a failed creation ends when nothing is left", sm.EndpointStatusCreating, []fleet{aFleet(1, old, 1)}, "why", nil,
 			step{drop: []int{1}, status: sm.EndpointStatusFailed}},
 		{"fewer instances: the surplus is stopped, the update is over", sm.EndpointStatusUpdating,
-			[]fleet{{Generation: 1, Role: current, Variants: []variant{{Name: "A", Count: 1, Highest: 2, Startup: time.Minute}}}}, "",
+			[]fleet{{Generation: 1, Role: current, Variants: []variant{{Name: "A", Model: serving.Model{Containers: []serving.Container{{}}}, Count: 1, Highest: 2, Startup: time.Minute}}}}, "",
 			map[spot]look{a: healthy, b: healthy},
 			step{serve: []spot{a}, stop: []spot{b}, status: sm.EndpointStatusInService}},
 		{"a deleted endpoint stops what runs", sm.EndpointStatusDeleting, []fleet{aFleet(1, current, 2)}, "", map[spot]look{a: healthy, b: exited},
@@ -134,36 +136,49 @@ func TestDecideComesToRest(t *testing.T) {
 }
 
 func TestChoose(t *testing.T) {
-	some := []*backend{{}}
-	r := &route{total: 4, variants: []variantRoute{{name: "A", weight: 3, instances: some}, {name: "B", weight: 1, instances: some}, {name: "C", weight: 9}}}
+	some := []*target{{}}
+	r := &route{fleets: []fleetRoute{{share: 1, total: 4, variants: []variantRoute{{name: "A", weight: 3, targets: some}, {name: "B", weight: 1, targets: some}, {name: "C", weight: 9}}}}}
 	for _, c := range []struct {
 		target string
-		u      float64
+		x      float64
 		want   string
 	}{{"", 0, "A"}, {"", 0.74, "A"}, {"", 0.76, "B"}, {"", 0.9999, "B"}, {"B", 0, "B"}} {
-		if v := r.choose(c.target, c.u); v == nil || v.name != c.want {
-			t.Errorf("choose(%q, %g) = %v, want %s", c.target, c.u, v, c.want)
+		if _, v := r.choose(c.target, 0, c.x); v == nil || v.name != c.want {
+			t.Errorf("choose(%q, %g) = %v, want %s", c.target, c.x, v, c.want)
 		}
 	}
-	if r.choose("D", 0) != nil {
+	if _, v := r.choose("D", 0, 0); v != nil {
 		t.Error("an unknown variant was found")
+	}
+
+	two := &route{fleets: []fleetRoute{{generation: 1, share: 0.9, total: 1, variants: r.fleets[0].variants}, {generation: 2, share: 0.1, total: 1, variants: r.fleets[0].variants}, {generation: 3}}}
+	for u, want := range map[float64]int{0: 1, 0.89: 1, 0.91: 2, 0.9999999999: 2} {
+		if f, _ := two.choose("", u, 0); f == nil || f.generation != want {
+			t.Errorf("of two fleets, at %g: %v, want %d", u, f, want)
+		}
 	}
 }
 
 func TestLeastBusyInstance(t *testing.T) {
-	a, b, c := &backend{addr: "a"}, &backend{addr: "b"}, &backend{addr: "c"}
+	a, b, c := &target{name: "a"}, &target{name: "b"}, &target{name: "c"}
 	a.outstanding.Store(2)
 	b.outstanding.Store(1)
 	c.outstanding.Store(3)
-	v := variantRoute{instances: []*backend{a, b, c}}
+	v := variantRoute{targets: []*target{a, b, c}}
 	if got := v.least(nil, 2); got != b {
-		t.Errorf("got %s", got.addr)
+		t.Errorf("got %s", got.name)
 	}
-	if got := v.least([]*backend{b}, 0); got != a {
-		t.Errorf("without b got %s", got.addr)
+	if got := v.least([]*target{b}, 0); got != a {
+		t.Errorf("without b got %s", got.name)
 	}
-	if got := v.least([]*backend{a, b, c}, 0); got != nil {
-		t.Errorf("with none left got %s", got.addr)
+	if got := v.least([]*target{a, b, c}, 0); got != nil {
+		t.Errorf("with none left got %s", got.name)
+	}
+	for _, at := range v.targets {
+		at.outstanding.Store(maxOutstanding)
+	}
+	if got := v.least(nil, 0); got != nil {
+		t.Errorf("%s has too many and got one more", got.name)
 	}
 }
 

@@ -224,14 +224,19 @@ func describe(r *endpointRecord, healthy func(spot) bool) {
 
 func summary(f *fleet, i int, healthy func(spot) bool) sm.ProductionVariantSummary {
 	v := &f.Variants[i]
-	running := int64(0)
-	for j := range v.Count {
-		if healthy(spot{f.Generation, i, j}) {
-			running++
-		}
+	running := int64(len(instancesOf(f, i, healthy)))
+	out := sm.ProductionVariantSummary{VariantName: v.Name, CurrentWeight: new(v.Weight), DesiredWeight: new(v.Weight)}
+	for _, c := range v.Model.Containers {
+		out.DeployedImages = append(out.DeployedImages, sm.DeployedImage{SpecifiedImage: c.Image, ResolvedImage: c.Resolved, ResolutionTime: wire.At(f.Since)})
 	}
-	return sm.ProductionVariantSummary{VariantName: v.Name,
-		DeployedImages: []sm.DeployedImage{{SpecifiedImage: v.Image, ResolvedImage: v.Resolved, ResolutionTime: wire.At(f.Since)}},
-		CurrentWeight:  new(v.Weight), DesiredWeight: new(v.Weight),
-		CurrentInstanceCount: &running, DesiredInstanceCount: new(int64(v.Count))}
+	if v.Serverless != nil {
+		out.CurrentServerlessConfig, out.DesiredServerlessConfig = v.Serverless.config(), v.Serverless.config()
+		return out
+	}
+	out.CurrentInstanceCount, out.DesiredInstanceCount = &running, new(int64(v.Count))
+	out.ManagedInstanceScaling = v.Managed
+	if v.Random {
+		out.RoutingConfig = &sm.ProductionVariantRoutingConfig{RoutingStrategy: "RANDOM"}
+	}
+	return out
 }

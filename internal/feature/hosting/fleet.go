@@ -11,6 +11,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
+	"github.com/sagebrush-ml/sagebrush/internal/serving"
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 )
 
@@ -32,32 +33,51 @@ const (
 
 // fleet is a config as it was when the endpoint took it.
 type fleet struct {
-	Generation int       `json:"generation"`
-	Role       role      `json:"role"`
-	Config     string    `json:"config"`
-	Since      time.Time `json:"since"`
-	Variants   []variant `json:"variants"`
+	Generation int                      `json:"generation"`
+	Role       role                     `json:"role"`
+	Config     string                   `json:"config"`
+	Since      time.Time                `json:"since"`
+	Variants   []variant                `json:"variants"`
+	Capture    *sm.DataCaptureConfig    `json:"capture,omitempty"`
+	Async      *sm.AsyncInferenceConfig `json:"async,omitempty"`
 }
 
-// variant is one production variant of a fleet.
+// variant is one production or shadow variant of a fleet.
 type variant struct {
-	Name         string            `json:"name"`
-	Image        string            `json:"image"`
-	Resolved     string            `json:"resolved"`
-	Env          map[string]string `json:"env,omitempty"`
-	Data         *modelData        `json:"data,omitempty"`
-	Role         string            `json:"role,omitempty"`     // the model's
-	Isolated     bool              `json:"isolated,omitempty"` // the model's EnableNetworkIsolation
-	InstanceType string            `json:"instanceType"`
-	Weight       float64           `json:"weight"`
-	Count        int               `json:"count"`   // wanted
-	Highest      int               `json:"highest"` // instances that ever were: those from Count on have to go
-	Startup      time.Duration     `json:"startup"` // how long an instance may take to answer /ping
+	Name         string        `json:"name"`
+	Shadow       bool          `json:"shadow,omitempty"` // gets copies of requests, and nobody its answers
+	Model        serving.Model `json:"model"`            // without containers where inference components bring theirs
+	InstanceType string        `json:"instanceType,omitempty"`
+	Weight       float64       `json:"weight"`
+	Count        int           `json:"count"`            // wanted
+	Highest      int           `json:"highest"`          // instances that ever were: those from Count on have to go
+	Startup      time.Duration `json:"startup"`          // how long an instance may take to answer /ping
+	Random       bool          `json:"random,omitempty"` // RoutingStrategy RANDOM was asked for
+	Serverless   *serverless   `json:"serverless,omitempty"`
+	// Memory and CPU are what one instance gets where no instance type says.
+	Memory int64 `json:"memory,omitempty"` // bytes
+	CPU    int64 `json:"cpu,omitempty"`    // thousandths of a processor
+
+	Managed *sm.ProductionVariantManagedInstanceScaling `json:"managed,omitempty"`
 }
 
-// spot names one place for an instance: which of a variant of a fleet.
+// serverless is a variant's ServerlessConfig.
+type serverless struct {
+	MemoryMB       int `json:"memoryMB"`
+	MaxConcurrency int `json:"maxConcurrency"`
+	Provisioned    int `json:"provisioned,omitempty"`
+}
+
+// spot names one place for a task: which container of which instance of which
+// variant of a fleet.
 type spot struct {
-	generation, variant, index int
+	generation, variant, index, container int
+}
+
+// instance is the spot of the instance, whatever the container.
+func (at spot) instance() spot {
+	at.container = 0
+	return at
 }
 
 func (d *deployment) fleetOf(r role) *fleet {
@@ -71,16 +91,28 @@ func (d *deployment) fleetOf(r role) *fleet {
 
 // taskID derives the task's name from the endpoint's identity.
 func (d *deployment) taskID(at spot) runtime.ID {
-	return runtime.ID(fmt.Sprintf("ep-%s-g%d-v%d-i%d", d.Seed, at.generation, at.variant, at.index))
+	id := fmt.Sprintf("ep-%s-g%d-v%d-i%d", d.Seed, at.generation, at.variant, at.index)
+	if at.container > 0 {
+		id += fmt.Sprintf("-c%d", at.container)
+	}
+	return runtime.ID(id)
 }
 
 // spots are all places that the deployment knows, wanted or not.
 func (d *deployment) spots() []spot {
 	var out []spot
-	for _, f := range d.Fleets {
-		for v := range f.Variants {
-			for i := range max(f.Variants[v].Count, f.Variants[v].Highest) {
-				out = append(out, spot{f.Generation, v, i})
+	for i := range d.Fleets {
+		out = append(out, d.Fleets[i].spots()...)
+	}
+	return out
+}
+
+func (f *fleet) spots() []spot {
+	var out []spot
+	for v := range f.Variants {
+		for i := range max(f.Variants[v].Count, f.Variants[v].Highest) {
+			for c := range f.Variants[v].Model.Containers {
+				out = append(out, spot{f.Generation, v, i, c})
 			}
 		}
 	}
@@ -108,35 +140,52 @@ const startupDefault = 4 * time.Minute
 
 // plan copies a config and its models into a new fleet.
 func (s *Service) plan(ctx context.Context, config *sm.DescribeEndpointConfigOutput) (fleet, error) {
-	f := fleet{Config: config.EndpointConfigName, Since: s.Now().UTC()}
+	f := fleet{Config: config.EndpointConfigName, Since: s.Now().UTC(), Async: config.AsyncInferenceConfig}
+	if c := config.DataCaptureConfig; c != nil && (c.EnableCapture == nil || *c.EnableCapture) {
+		f.Capture = c
+	}
 	for _, pv := range config.ProductionVariants {
-		m, err := s.models.Find(ctx, pv.ModelName)
+		v, err := s.planVariant(ctx, &pv)
 		if err != nil {
 			return fleet{}, err
-		}
-		c := m.Doc.PrimaryContainer
-		if c == nil {
-			c = &m.Doc.Containers[0]
-		}
-		img, err := s.Images.Image(ctx, c.Image, needsOf(c.Environment))
-		if err != nil {
-			return fleet{}, fmt.Errorf("image of model %s: %w", pv.ModelName, err)
-		}
-		v := variant{Name: pv.VariantName, Image: c.Image, Resolved: img.Resolved, Env: c.Environment,
-			InstanceType: pv.InstanceType, Weight: *pv.InitialVariantWeight, Count: int(*pv.InitialInstanceCount),
-			Startup: startupDefault, Role: m.Doc.ExecutionRoleArn, Isolated: m.Doc.EnableNetworkIsolation != nil && *m.Doc.EnableNetworkIsolation}
-		v.Highest = v.Count
-		if t := pv.ContainerStartupHealthCheckTimeoutInSeconds; t != nil {
-			v.Startup = time.Duration(*t) * time.Second
-		}
-		if d, ok, err := dataOf(c); err != nil {
-			return fleet{}, err
-		} else if ok {
-			v.Data = &d
 		}
 		f.Variants = append(f.Variants, v)
 	}
+	for _, pv := range config.ShadowProductionVariants {
+		v, err := s.planVariant(ctx, &pv)
+		if err != nil {
+			return fleet{}, err
+		}
+		v.Shadow = true
+		f.Variants = append(f.Variants, v)
+	}
 	return f, nil
+}
+
+func (s *Service) planVariant(ctx context.Context, pv *sm.ProductionVariant) (variant, error) {
+	v := variant{Name: pv.VariantName, InstanceType: pv.InstanceType, Weight: *pv.InitialVariantWeight, Startup: startupDefault,
+		Random: pv.RoutingConfig != nil && pv.RoutingConfig.RoutingStrategy == "RANDOM", Managed: pv.ManagedInstanceScaling}
+	if pv.InitialInstanceCount != nil {
+		v.Count = int(*pv.InitialInstanceCount)
+	}
+	if t := pv.ContainerStartupHealthCheckTimeoutInSeconds; t != nil {
+		v.Startup = time.Duration(*t) * time.Second
+	}
+	if c := pv.ServerlessConfig; c != nil {
+		v.Serverless = serverlessOf(c)
+		v.Memory, v.CPU = int64(v.Serverless.MemoryMB)<<20, serverlessCPU(v.Serverless.MemoryMB)
+		v.Count = v.Serverless.atStart()
+	}
+	v.Highest = v.Count
+	if pv.ModelName == "" {
+		return v, nil
+	}
+	m, err := s.models.Find(ctx, pv.ModelName)
+	if err != nil {
+		return variant{}, err
+	}
+	v.Model, err = serving.ModelOf(ctx, s.Images, m.Doc)
+	return v, err
 }
 
 type endpointRecord = resource.Record[sm.DescribeEndpointOutput, deployment]

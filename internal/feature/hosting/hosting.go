@@ -15,6 +15,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/reconcile"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
+	"github.com/sagebrush-ml/sagebrush/internal/serving"
 	"github.com/sagebrush-ml/sagebrush/internal/telemetry"
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 	smr "github.com/sagebrush-ml/sagebrush/internal/wire/sagemakerruntime"
@@ -55,6 +56,8 @@ type Service struct {
 	configs   *resource.Store[sm.DescribeEndpointConfigOutput, resource.None]
 	endpoints *resource.Store[sm.DescribeEndpointOutput, deployment]
 	loop      *reconcile.Loop[resource.Key]
+	loops     map[string]*reconcile.Loop[resource.Key] // by family
+	launcher  serving.Launcher
 	routes    routeTable
 	meters    meters
 
@@ -77,14 +80,16 @@ func New(o Options) *Service {
 		endpoints: resource.New(o.DB, endpointFamily),
 	}
 	s.meters.now = o.Now
+	s.launcher = serving.Launcher{Runtime: o.Runtime, Images: o.Images, Objects: o.Objects, Logs: o.Logs, Env: o.Env, Reach: o.Reach}
 	s.loop = reconcile.New(reconcile.Options[resource.Key]{
 		Name: endpointFamily.Path, Reconcile: s.reconcile, List: s.endpoints.Unsettled,
 		Workers: 16, // a look may make an image ready
 		Log:     o.Log, Metrics: o.Loops,
 	})
+	s.loops = map[string]*reconcile.Loop[resource.Key]{endpointFamily.Path: s.loop}
 	o.DB.Watch(func(r resource.Row) {
-		if r.Family == endpointFamily.Path && !r.Settled {
-			s.loop.Wake(r.Key)
+		if !r.Settled {
+			s.wake(r.Key)
 		}
 	})
 	return s
@@ -131,7 +136,7 @@ func (s *Service) followEvents(ctx context.Context) error {
 		in := s.instances[id]
 		s.mu.Unlock()
 		if in != nil {
-			s.loop.Wake(in.endpoint)
+			s.wake(in.owner)
 		}
 	}
 	return ctx.Err()

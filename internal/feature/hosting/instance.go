@@ -5,24 +5,25 @@ package hosting
 import (
 	"context"
 	"io"
-	"math/rand/v2"
-	"net/http"
 	"sync"
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
+	"github.com/sagebrush-ml/sagebrush/internal/serving"
 	"github.com/sagebrush-ml/sagebrush/internal/telemetry"
 )
 
 // instance watches one task: it asks /ping, ships the log and counts crashes.
 // What it knows is lost with the server and found out again after a start.
 type instance struct {
-	id       runtime.ID
-	endpoint resource.Key
-	at       spot
-	variant  string
-	backend  *backend
+	id        runtime.ID
+	owner     resource.Key
+	at        spot
+	variant   string
+	container string // its name in streams, "" for an only one
+	backend   *serving.Backend
+	target    *target // of the instance, kept with its first container
 
 	mu       sync.Mutex
 	started  time.Time // which incarnation of the task is watched
@@ -39,7 +40,6 @@ type instance struct {
 
 // Ping rules. Source: "How Containers Serve Requests" and "Health check".
 const (
-	pingTimeout  = 2 * time.Second
 	sickAfter    = 3 // pings failed in a row
 	crashBackoff = 250 * time.Millisecond
 	backoffLimit = 30 * time.Second
@@ -47,12 +47,12 @@ const (
 )
 
 // watch finds or makes the watcher of a task and lets it take note of state.
-func (s *Service) watch(r *endpointRecord, at spot, id runtime.ID, state runtime.State) *instance {
+func (s *Service) watch(o *owner, at spot, id runtime.ID, state runtime.State) *instance {
 	s.mu.Lock()
 	in := s.instances[id]
 	if in == nil {
-		_, v := r.Private.at(at)
-		in = &instance{id: id, endpoint: r.Key, at: at, variant: v.Name, cancel: func() {}}
+		_, v := o.at(at)
+		in = &instance{id: id, owner: o.key, at: at, variant: v.Name, container: containerName(&v.Model, at.container), cancel: func() {}}
 		s.instances[id] = in
 	}
 	s.mu.Unlock()
@@ -65,13 +65,13 @@ func (s *Service) watch(r *endpointRecord, at spot, id runtime.ID, state runtime
 		var ctx context.Context
 		ctx, in.cancel = context.WithCancel(s.background.ctx)
 		in.started, in.ended, in.stopping, in.healthy, in.sick, in.drained = state.Started, false, false, false, false, false
-		in.backend = newBackend(state.Addr)
+		in.backend = serving.Dial(state.Addr)
 		s.background.do(func(context.Context) { s.probe(ctx, in, in.backend) })
-		s.ship(r, in, state.Started)
+		s.ship(o, in, state.Started)
 	case state.Phase == runtime.Exited && !(in.ended && state.Started.Equal(in.started)):
 		if !state.Started.Equal(in.started) { // it ended while no server was there to see
 			in.started = state.Started
-			s.ship(r, in, state.Started)
+			s.ship(o, in, state.Started)
 		}
 		in.cancel()
 		in.ended, in.healthy = true, false
@@ -82,7 +82,7 @@ func (s *Service) watch(r *endpointRecord, at spot, id runtime.ID, state runtime
 			in.crashes++
 			back := min(crashBackoff<<min(in.crashes-1, 10), backoffLimit)
 			in.notUntil = s.Now().Add(back)
-			s.Log.Warn("serving task ended by itself", "name", r.Key.Name, "task", string(id), "exit", state.ExitCode, "reason", state.Reason, "crashes", in.crashes)
+			s.Log.Warn("serving task ended by itself", "name", o.key.Name, "task", string(id), "exit", state.ExitCode, "reason", state.Reason, "crashes", in.crashes)
 		}
 	}
 	return in
@@ -100,10 +100,10 @@ func (in *instance) look(state runtime.State) look {
 
 // probe asks /ping, quickly at first and then at leisure, and wakes the loop
 // when the answer changes.
-func (s *Service) probe(ctx context.Context, in *instance, b *backend) {
+func (s *Service) probe(ctx context.Context, in *instance, b *serving.Backend) {
 	fails, wait := 0, 2*time.Millisecond
 	for ctx.Err() == nil {
-		ok := b.ping(ctx)
+		ok := b.Ping(ctx)
 		in.mu.Lock()
 		was, wasSick := in.healthy, in.sick
 		if ok {
@@ -118,7 +118,7 @@ func (s *Service) probe(ctx context.Context, in *instance, b *backend) {
 			return
 		}
 		if changed {
-			s.loop.Wake(in.endpoint)
+			s.wake(in.owner)
 		}
 		if healthy {
 			wait = s.PingEvery
@@ -132,27 +132,13 @@ func (s *Service) probe(ctx context.Context, in *instance, b *backend) {
 	}
 }
 
-// ping is one GET /ping.
-func (b *backend) ping(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://instance/ping", nil)
-	if err != nil {
-		return false
-	}
-	resp, err := b.client.Do(req)
-	if err != nil {
-		return false
-	}
-	resp.Body.Close()
-	return resp.StatusCode == http.StatusOK
-}
-
 // ship copies the task's log to the endpoint's log group until the task has
 // ended, and then lets the loop go on.
-func (s *Service) ship(r *endpointRecord, in *instance, started time.Time) {
-	stream := telemetry.Stream{Account: r.Key.Account, Region: r.Key.Region,
-		Group: "/aws/sagemaker/Endpoints/" + r.Key.Name, Name: in.variant + "/" + instanceName(in.id, started)}
+func (s *Service) ship(o *owner, in *instance, started time.Time) {
+	stream := telemetry.Stream{Account: o.key.Account, Region: o.key.Region, Group: o.logGroup(), Name: in.variant + "/" + instanceName(in.id, started)}
+	if in.container != "" {
+		stream.Name += "/" + in.container
+	}
 	s.background.do(func(ctx context.Context) {
 		err := telemetry.Ship(ctx, telemetry.Shipment{Logs: s.Logs, At: stream,
 			Open: func(ctx context.Context, from int64) (io.ReadCloser, error) { return s.Runtime.Logs(ctx, in.id, from) }})
@@ -167,8 +153,16 @@ func (s *Service) ship(r *endpointRecord, in *instance, started time.Time) {
 			in.drained = true
 		}
 		in.mu.Unlock()
-		s.loop.Wake(in.endpoint)
+		s.wake(in.owner)
 	})
+}
+
+// containerName is how a container of several is called.
+func containerName(m *serving.Model, container int) string {
+	if len(m.Containers) == 1 {
+		return ""
+	}
+	return m.Containers[container].Hostname
 }
 
 // instanceName is i-… as in a log stream's name; a restarted task is another
@@ -207,7 +201,7 @@ func (s *Service) forget(key resource.Key) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id, in := range s.instances {
-		if in.endpoint == key {
+		if in.owner == key {
 			in.mu.Lock()
 			in.cancel()
 			in.mu.Unlock()
@@ -215,6 +209,3 @@ func (s *Service) forget(key resource.Key) {
 		}
 	}
 }
-
-// pick is a random number in [0,1) for the choice of a variant.
-func pick() float64 { return rand.Float64() }

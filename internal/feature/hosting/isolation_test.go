@@ -13,7 +13,7 @@ import (
 func TestAnIsolatedContainerHasNoNetworkAndGetsNoKeys(t *testing.T) {
 	for _, isolated := range []bool{false, true} {
 		w := newWorld(t)
-		w.service.Env = func(_ context.Context, role, endpoint string) (map[string]string, error) {
+		w.service.launcher.Env = func(_ context.Context, role, endpoint string) (map[string]string, error) {
 			return map[string]string{"AWS_ACCESS_KEY_ID": role + " " + endpoint}, nil
 		}
 		call(w, sm.CreateModel, &sm.CreateModelInput{ModelName: "m", ExecutionRoleArn: goodRole, EnableNetworkIsolation: &isolated,

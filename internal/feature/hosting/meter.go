@@ -34,6 +34,7 @@ type sample struct {
 	status       int // of the container; 500 when it gave none
 	instances    int
 	model, total time.Duration
+	hops         []time.Duration // of a pipeline: what each container took
 }
 
 // meterLimit bounds the samples kept between two publications; a variant that

@@ -10,7 +10,6 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/reconcile"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
-	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 )
 
@@ -32,7 +31,8 @@ func (s *Service) reconcile(ctx context.Context, key resource.Key) (reconcile.Re
 		s.routes.remove(key)
 		return reconcile.Done, nil
 	}
-	seen, err := s.look(ctx, &r)
+	s.overlay(&r)
+	seen, err := s.look(ctx, endpointOwner(&r))
 	if err != nil {
 		return reconcile.Result{}, err
 	}
@@ -42,15 +42,15 @@ func (s *Service) reconcile(ctx context.Context, key resource.Key) (reconcile.Re
 
 // look inspects every task that the endpoint may have, and sees to it that
 // each running one is watched.
-func (s *Service) look(ctx context.Context, r *endpointRecord) (map[spot]look, error) {
+func (s *Service) look(ctx context.Context, o *owner) (map[spot]look, error) {
 	seen := map[spot]look{}
-	for _, at := range r.Private.spots() {
-		id := r.Private.taskID(at)
+	for _, at := range o.spots() {
+		id := o.taskID(at)
 		state, err := s.Runtime.Inspect(ctx, id)
 		if err != nil {
 			return nil, fmt.Errorf("inspect task %s: %w", id, err)
 		}
-		in := s.watch(r, at, id, state)
+		in := s.watch(o, at, id, state)
 		seen[at] = in.look(state)
 	}
 	return seen, nil
@@ -65,24 +65,8 @@ func (s *Service) act(ctx context.Context, r endpointRecord, seen map[spot]look,
 		s.serve(&r, st)
 	}
 	again := reconcile.Result{After: st.again}
-	for _, at := range st.stop {
-		s.expectStop(r.Private.taskID(at))
-		if err := s.Runtime.Stop(ctx, r.Private.taskID(at), stopGrace); err != nil {
-			return again, fmt.Errorf("stop instance: %w", err)
-		}
-	}
-	for _, at := range st.remove {
-		id := r.Private.taskID(at)
-		if !s.drained(id) { // its log is not shipped to the end yet; the shipper wakes us
-			continue
-		}
-		if err := s.Runtime.Remove(ctx, id); err != nil {
-			return again, fmt.Errorf("remove instance: %w", err)
-		}
-		s.loop.Wake(r.Key)
-	}
-	for _, at := range st.start {
-		s.startInstance(ctx, &r, at)
+	if err := s.actOn(ctx, endpointOwner(&r), st); err != nil {
+		return again, err
 	}
 	if st.gone {
 		if err := s.discard(ctx, &r); err != nil {
@@ -94,17 +78,16 @@ func (s *Service) act(ctx context.Context, r endpointRecord, seen map[spot]look,
 	if !st.changes() && !stale(&r, seen) {
 		return again, nil
 	}
-	healthy := func(at spot) bool { return seen[at].healthy && seen[at].phase == runtime.Running }
 	next, err := s.endpoints.Edit(ctx, r.Key, func(now *endpointRecord) error {
 		if now.Version != r.Version {
 			return resource.ErrStale
 		}
 		st.apply(now)
-		describe(now, healthy)
+		describe(now, healthy(seen))
 		return nil
 	})
 	if errors.Is(err, resource.ErrStale) || errors.Is(err, resource.ErrNotFound) {
-		s.loop.Wake(r.Key) // something changed meanwhile: look again
+		s.wake(r.Key) // something changed meanwhile: look again
 		return again, nil
 	}
 	if err != nil {
@@ -116,8 +99,32 @@ func (s *Service) act(ctx context.Context, r endpointRecord, seen map[spot]look,
 	for _, g := range st.drop {
 		s.removeFiles(r.Private.Seed, g)
 	}
-	s.loop.Wake(r.Key)
+	s.wake(r.Key)
 	return again, nil
+}
+
+// actOn stops, removes and starts the tasks of a step.
+func (s *Service) actOn(ctx context.Context, o *owner, st step) error {
+	for _, at := range st.stop {
+		s.expectStop(o.taskID(at))
+		if err := s.Runtime.Stop(ctx, o.taskID(at), stopGrace); err != nil {
+			return fmt.Errorf("stop instance: %w", err)
+		}
+	}
+	for _, at := range st.remove {
+		id := o.taskID(at)
+		if !s.drained(id) { // its log is not shipped to the end yet; the shipper wakes us
+			continue
+		}
+		if err := s.Runtime.Remove(ctx, id); err != nil {
+			return fmt.Errorf("remove instance: %w", err)
+		}
+		s.wake(o.key)
+	}
+	for _, at := range st.start {
+		s.startInstance(ctx, o, at)
+	}
+	return nil
 }
 
 // stale tells whether the counts in the document differ from what is seen.
@@ -127,7 +134,7 @@ func stale(r *endpointRecord, seen map[spot]look) bool {
 		return false
 	}
 	for i := range f.Variants {
-		v := summary(f, i, func(at spot) bool { return seen[at].healthy && seen[at].phase == runtime.Running })
+		v := summary(f, i, healthy(seen))
 		if *v.CurrentInstanceCount != *r.Doc.ProductionVariants[i].CurrentInstanceCount {
 			return true
 		}

@@ -4,10 +4,12 @@ package hosting
 
 import (
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
+	"github.com/sagebrush-ml/sagebrush/internal/serving"
 )
 
 // routeTable is where requests find their instances. It is swapped whole, so
@@ -21,17 +23,44 @@ type routeKey struct{ account, region, name string }
 
 // route is one endpoint in service.
 type route struct {
-	variants []variantRoute
-	total    float64 // sum of the weights of variants that have instances
+	fleets []fleetRoute // two while traffic moves from one to the other
+	async  bool         // takes InvokeEndpointAsync only
+}
+
+// fleetRoute is the part of a route that one fleet serves.
+type fleetRoute struct {
+	generation int
+	config     string
+	share      float64 // of the endpoint's requests, 0 to 1
+	variants   []variantRoute
+	total      float64       // sum of the weights of variants that have instances
+	shadow     *variantRoute // gets copies; nil without
 }
 
 type variantRoute struct {
-	name      string
-	header    []string // the name as a header's value
-	weight    float64
-	instances []*backend
-	meter     *meter
+	name    string
+	header  []string // the name as a header's value
+	weight  float64
+	targets []*target
+	random  bool
+	direct  bool     // the caller says which container
+	multi   bool     // the caller says which model
+	hosts   []string // names of the containers, where there are several
+	meter   *meter
 }
+
+// target is one instance as requests see it. It stays the same one as long as
+// its containers do.
+type target struct {
+	at          spot
+	name        string             // i-0…
+	containers  []*serving.Backend // in the order of the model
+	outstanding atomic.Int64
+}
+
+// maxOutstanding bounds the requests that one instance may have under way: what
+// comes beyond is refused at once, which is better than to be late.
+const maxOutstanding = 1024
 
 func keyOf(k resource.Key) routeKey { return routeKey{k.Account, k.Region, k.Name} }
 
@@ -64,89 +93,67 @@ func (t *routeTable) remove(k resource.Key) {
 	}
 }
 
-// serve routes the endpoint's traffic to the instances of the step.
-func (s *Service) serve(r *endpointRecord, st step) {
-	if len(st.serve) == 0 && s.routes.find(keyOf(r.Key)) == nil {
-		return // not in service yet
+// choose takes the variant that was asked for, or one by weight: u and x are
+// random in [0,1). It answers nil when there is none.
+func (r *route) choose(target string, u, x float64) (*fleetRoute, *variantRoute) {
+	f := r.fleet(u)
+	if f == nil {
+		return nil, nil
 	}
-	out := &route{}
-	byGeneration := r.Private.fleetOf(current)
-	if st.promote {
-		byGeneration = r.Private.fleetOf(next)
-	}
-	if byGeneration == nil {
-		return
-	}
-	for i, v := range byGeneration.Variants {
-		vr := variantRoute{name: v.Name, header: []string{v.Name}, weight: v.Weight, meter: s.meters.of(r.Key, v.Name)}
-		for _, at := range st.serve {
-			if at.generation == byGeneration.Generation && at.variant == i && at.index < v.Count {
-				if b := s.backendOf(r, at); b != nil {
-					vr.instances = append(vr.instances, b)
-				}
-			}
-		}
-		if len(vr.instances) > 0 {
-			out.total += v.Weight
-		}
-		out.variants = append(out.variants, vr)
-	}
-	s.routes.set(r.Key, out)
-}
-
-func (s *Service) backendOf(r *endpointRecord, at spot) *backend {
-	s.mu.Lock()
-	in := s.instances[r.Private.taskID(at)]
-	s.mu.Unlock()
-	if in == nil {
-		return nil
-	}
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	return in.backend
-}
-
-// choose takes the variant that was asked for, or one by weight.
-func (r *route) choose(target string, u float64) *variantRoute {
 	if target != "" {
-		for i := range r.variants {
-			if r.variants[i].name == target {
-				return &r.variants[i]
+		for i := range f.variants {
+			if f.variants[i].name == target {
+				return f, &f.variants[i]
 			}
 		}
-		return nil
+		return f, nil
 	}
-	left := u * r.total
+	left := x * f.total
 	var last *variantRoute
-	for i := range r.variants {
-		v := &r.variants[i]
-		if len(v.instances) == 0 || v.weight == 0 {
+	for i := range f.variants {
+		v := &f.variants[i]
+		if len(v.targets) == 0 || v.weight == 0 {
 			continue
 		}
 		last = v
 		if left -= v.weight; left < 0 {
-			return v
+			return f, v
 		}
 	}
-	return last
+	return f, last
+}
+
+func (r *route) fleet(u float64) *fleetRoute {
+	if len(r.fleets) == 1 {
+		return &r.fleets[0]
+	}
+	for i := range r.fleets {
+		if u -= r.fleets[i].share; u < 0 {
+			return &r.fleets[i]
+		}
+	}
+	for i := range slices.Backward(r.fleets) { // rounding
+		if r.fleets[i].share > 0 {
+			return &r.fleets[i]
+		}
+	}
+	return nil
 }
 
 // least is the instance with the fewest requests under way, other than those
-// that were tried already. Ties go round by the offset.
-func (v *variantRoute) least(tried []*backend, offset int) *backend {
-	var best *backend
-	var fewest int64
-	n := len(v.instances)
-next:
+// that were tried already and those that have too many. Ties go round by the
+// offset.
+func (v *variantRoute) least(tried []*target, offset int) *target {
+	var best *target
+	fewest := int64(maxOutstanding)
+	n := len(v.targets)
 	for i := range n {
-		b := v.instances[(i+offset)%n]
-		for _, t := range tried {
-			if t == b {
-				continue next
+		t := v.targets[(i+offset)%n]
+		if o := t.outstanding.Load(); o < fewest && !slices.Contains(tried, t) {
+			best, fewest = t, o
+			if v.random {
+				break
 			}
-		}
-		if o := b.outstanding.Load(); best == nil || o < fewest {
-			best, fewest = b, o
 		}
 	}
 	return best

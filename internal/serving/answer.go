@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package hosting
+package serving
 
 import (
 	"bytes"
@@ -8,63 +8,63 @@ import (
 	"net/http"
 )
 
-// passed are the headers of an answer that reach the caller, as http.Header
+// Passed are the headers of an answer that reach the caller, as http.Header
 // spells them.
-var passed = [...]string{"Content-Type", "X-Amzn-Sagemaker-Custom-Attributes", "X-Amzn-Sagemaker-New-Session-Id", "X-Amzn-Sagemaker-Closed-Session-Id"}
+var Passed = [...]string{"Content-Type", "X-Amzn-Sagemaker-Custom-Attributes", "X-Amzn-Sagemaker-New-Session-Id", "X-Amzn-Sagemaker-Closed-Session-Id"}
 
-// answer is a container's, its body still to be read from the connection.
-type answer struct {
-	status int
-	length int64                 // of the body in bytes; -1 when the container does not tell
-	header [len(passed)][]string // shared with later answers: not to be changed
+// Answer is a container's, its body still to be read from the connection.
+type Answer struct {
+	Status int
+	Length int64                 // of the body in bytes; -1 when the container does not tell
+	Header [len(Passed)][]string // of Passed, in their order; shared with later answers: not to be changed
 	last   bool                  // the container closes the connection after it
-	body   io.Reader             // nil when the body is the next length bytes of the connection
+	body   io.Reader             // nil when the body is the next Length bytes of the connection
 }
 
 // readAnswer reads an answer's head. The plain one, which is whole in the
 // buffer, is read in place; net/http reads all others.
-func (c *conn) readAnswer() (answer, error) {
+func (c *Conn) readAnswer() (Answer, error) {
 	if _, err := c.r.Peek(1); err != nil {
-		return answer{}, err
+		return Answer{}, err
 	}
 	b, _ := c.r.Peek(c.r.Buffered())
 	if h, plain := plainHead(b); plain {
-		a := answer{status: h.status, length: h.length}
+		a := Answer{Status: h.status, Length: h.length}
 		if string(h.contentType) != c.contentType || c.typeHeader == nil {
 			c.contentType = string(h.contentType)
 			c.typeHeader = []string{c.contentType}
 		}
 		if h.contentType != nil {
-			a.header[0] = c.typeHeader
+			a.Header[0] = c.typeHeader
 		}
 		_, err := c.r.Discard(h.size)
 		return a, err
 	}
 	resp, err := http.ReadResponse(c.r, postRequest)
 	if err != nil {
-		return answer{}, err
+		return Answer{}, err
 	}
-	a := answer{status: resp.StatusCode, length: resp.ContentLength, last: resp.Close, body: resp.Body}
-	for i, name := range passed {
-		a.header[i] = resp.Header[name]
+	a := Answer{Status: resp.StatusCode, Length: resp.ContentLength, last: resp.Close, body: resp.Body}
+	for i, name := range Passed {
+		a.Header[i] = resp.Header[name]
 	}
 	return a, nil
 }
 
 var postRequest = &http.Request{Method: http.MethodPost}
 
-// copyBody hands the body to w. An error, of either side, leaves the connection
+// CopyBody hands the body to w. An error, of either side, leaves the connection
 // within the body.
-func (c *conn) copyBody(w io.Writer, a *answer) error {
+func (c *Conn) CopyBody(w io.Writer, a *Answer) error {
 	switch {
 	case a.body != nil:
 		_, err := io.Copy(w, a.body)
 		return err
-	case a.length > int64(c.r.Buffered()):
-		_, err := io.CopyN(w, c.r, a.length)
+	case a.Length > int64(c.r.Buffered()):
+		_, err := io.CopyN(w, c.r, a.Length)
 		return err
 	}
-	b, err := c.r.Peek(int(a.length))
+	b, err := c.r.Peek(int(a.Length))
 	if err != nil {
 		return err
 	}

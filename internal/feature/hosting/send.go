@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hosting
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/sagebrush-ml/sagebrush/internal/arn"
+	"github.com/sagebrush-ml/sagebrush/internal/fault"
+	"github.com/sagebrush-ml/sagebrush/internal/serving"
+)
+
+// write builds what the first container gets: only the headers that the service
+// forwards. Source: "How Containers Serve Requests".
+func (x *exchange) write(body io.Reader) error {
+	n := -1
+	if l, ok := body.(interface{ Len() int }); ok {
+		n = l.Len()
+	}
+	if n < 0 {
+		text, err := io.ReadAll(body)
+		if err != nil {
+			return fmt.Errorf("read request: %w", err)
+		}
+		n, body = len(text), bytes.NewReader(text)
+	}
+	x.head("/invocations", x.contentType, n)
+	_, err := x.text.ReadFrom(body)
+	return err
+}
+
+// head writes the head of a request with a body of n bytes into the buffer.
+func (x *exchange) head(path, contentType string, n int) {
+	buf := x.text
+	buf.Reset()
+	buf.WriteString("POST ")
+	buf.WriteString(path)
+	buf.WriteString(" HTTP/1.1\r\nHost: model\r\n")
+	header := func(name, value string) {
+		if value != "" {
+			buf.WriteString(name)
+			buf.WriteString(": ")
+			buf.WriteString(serving.HeaderSafe(value))
+			buf.WriteString("\r\n")
+		}
+	}
+	header("Content-Type", contentType)
+	header("Accept", x.accept)
+	header("X-Amzn-SageMaker-Custom-Attributes", x.custom)
+	header("X-Amzn-SageMaker-Inference-Id", x.inferenceID)
+	header("X-Amzn-SageMaker-Session-Id", x.session)
+	header("X-Amzn-SageMaker-Target-Model", x.model)
+	header("Content-Length", strconv.Itoa(n))
+	buf.WriteString("\r\n")
+	x.body = buf.Len()
+}
+
+// ask sends the request through the containers of an instance and reads the
+// head of the last one's answer. When it answers no error the caller must read
+// the answer, and call finish.
+func (s *Service) ask(ctx context.Context, x *exchange) error {
+	err := x.send(ctx)
+	if err == nil && len(x.v.hosts) > 1 && !x.v.direct {
+		err = x.chain(ctx)
+	}
+	x.took = time.Since(x.start)
+	if err == nil {
+		return nil
+	}
+	x.answer.Status = http.StatusInternalServerError
+	x.finish(err)
+	if errors.Is(err, serving.ErrNotSent) {
+		return unavailable(x.endpoint)
+	}
+	return s.modelFault(x, 0, s.problem(x, err))
+}
+
+// send tries the least busy instance, and the next one where nothing was sent.
+// The instance that answered counts the request until finish.
+func (x *exchange) send(ctx context.Context) error {
+	var tried []*target
+	for {
+		t := x.v.least(tried, int(x.start.UnixNano()>>10)&0xffff)
+		if t == nil {
+			return serving.ErrNotSent
+		}
+		t.outstanding.Add(1)
+		x.t, x.backend = t, t.containers[x.hop]
+		var err error
+		x.answer, x.conn, err = x.backend.Post(ctx, x.text.Bytes(), x.start.Add(serving.InvokeTimeout))
+		if err == nil || !errors.Is(err, serving.ErrNotSent) {
+			return err
+		}
+		t.outstanding.Add(-1)
+		x.t = nil
+		tried = append(tried, t)
+	}
+}
+
+// chain hands each container's answer to the next as its request. Source: "Host
+// models along with pre-processing logic as serial inference pipeline".
+func (x *exchange) chain(ctx context.Context) error {
+	last := x.start
+	for {
+		now := time.Now()
+		x.hops = append(x.hops, now.Sub(last))
+		last = now
+		if x.hop == len(x.t.containers)-1 || x.answer.Status >= 400 {
+			return nil
+		}
+		contentType := x.contentType
+		if h := x.answer.Header[0]; len(h) > 0 {
+			contentType = h[0]
+		}
+		var between bytes.Buffer
+		err := x.conn.CopyBody(&between, &x.answer)
+		x.backend.Done(x.conn, &x.answer, err == nil)
+		if err != nil {
+			return err
+		}
+		x.head("/invocations", contentType, between.Len())
+		x.text.Write(between.Bytes())
+		x.hop++
+		x.backend = x.t.containers[x.hop]
+		if x.answer, x.conn, err = x.backend.Post(ctx, x.text.Bytes(), x.start.Add(serving.InvokeTimeout)); err != nil {
+			if errors.Is(err, serving.ErrNotSent) { // but the containers before had it
+				err = errors.New("the container could not be reached")
+			}
+			return err
+		}
+	}
+}
+
+// finish counts the request, which is over.
+func (x *exchange) finish(error) {
+	if x.t != nil {
+		x.t.outstanding.Add(-1)
+	}
+	x.v.meter.add(sample{status: x.answer.Status, instances: len(x.v.targets), model: x.took, total: time.Since(x.start), hops: x.hops})
+	x.t = nil
+}
+
+// containerCalled is how messages name the container that was asked last.
+func (x *exchange) containerCalled() string {
+	if x.hop < len(x.v.hosts) {
+		return x.v.hosts[x.hop]
+	}
+	return "primary"
+}
+
+// problem words a failure of the connection to a container.
+func (s *Service) problem(x *exchange, err error) string {
+	if serving.TimedOut(err) {
+		return fmt.Sprintf("Your invocation timed out while waiting for a response from container %s. Review the latency metrics for each container in Amazon CloudWatch, resolve the issue, and try again.", x.containerCalled())
+	}
+	return "The container closed the connection before it answered."
+}
+
+// modelFault is ModelError: the container answered with an error, or not at all
+// (status 0).
+func (s *Service) modelFault(x *exchange, status int, text string) *fault.Fault {
+	side := "server"
+	if status >= 400 && status < 500 {
+		side = "client"
+	}
+	group := "/aws/sagemaker/Endpoints/" + x.endpoint
+	f := fault.New("ModelError", http.StatusFailedDependency,
+		"Received %s error (%d) from %s with message \"%s\". See https://%s.console.aws.amazon.com/cloudwatch/home?region=%s#logEventViewer:group=%s in account %s for more information.",
+		side, status, x.containerCalled(), text, x.caller.Region, x.caller.Region, group, x.caller.Account)
+	f.Extra = map[string]any{"OriginalStatusCode": status, "OriginalMessage": text,
+		"LogStreamArn": arn.ARN{Service: "logs", Region: x.caller.Region, Account: x.caller.Account, Resource: "log-group:" + group}.String()}
+	return f
+}

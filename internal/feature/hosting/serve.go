@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hosting
+
+import "slices"
+
+// serve routes the endpoint's traffic to the instances of the step.
+func (s *Service) serve(r *endpointRecord, st step) {
+	if len(st.serve) == 0 && s.routes.find(keyOf(r.Key)) == nil {
+		return // not in service yet
+	}
+	main := r.Private.fleetOf(current)
+	if st.promote {
+		main = r.Private.fleetOf(next)
+	}
+	if main == nil {
+		return
+	}
+	out := &route{async: main.Async != nil, fleets: []fleetRoute{s.fleetRoute(endpointOwner(r), main, st.serve, 1)}}
+	s.routes.set(r.Key, out)
+}
+
+// fleetRoute is the route of one fleet by way of those of its instances that are
+// in serve.
+func (s *Service) fleetRoute(o *owner, f *fleet, serve []spot, share float64) fleetRoute {
+	out := fleetRoute{generation: f.Generation, config: f.Config, share: share}
+	for i := range f.Variants {
+		v := &f.Variants[i]
+		vr := variantRoute{name: v.Name, header: []string{v.Name}, weight: v.Weight, random: v.Random, direct: v.Model.Direct,
+			multi: v.Model.MultiModel() != nil, meter: s.meters.of(o.key, v.Name)}
+		if len(v.Model.Containers) > 1 {
+			for _, c := range v.Model.Containers {
+				vr.hosts = append(vr.hosts, c.Hostname)
+			}
+		}
+		for _, at := range serve {
+			if at.generation == f.Generation && at.variant == i && at.index < v.Count {
+				if t := s.targetOf(o, v, at); t != nil {
+					vr.targets = append(vr.targets, t)
+				}
+			}
+		}
+		if v.Shadow {
+			out.shadow = &vr
+			continue
+		}
+		if len(vr.targets) > 0 {
+			out.total += v.Weight
+		}
+		out.variants = append(out.variants, vr)
+	}
+	return out
+}
+
+// targetOf finds the instance at a spot, made anew when one of its containers
+// is another than before; nil when one does not run.
+func (s *Service) targetOf(o *owner, v *variant, at spot) *target {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := &target{at: at}
+	var first *instance
+	for _, c := range containersOf(v, at) {
+		in := s.instances[o.taskID(c)]
+		if in == nil {
+			return nil
+		}
+		in.mu.Lock()
+		backend, started := in.backend, in.started
+		in.mu.Unlock()
+		if backend == nil {
+			return nil
+		}
+		if first == nil {
+			first, t.name = in, instanceName(in.id, started)
+		}
+		t.containers = append(t.containers, backend)
+	}
+	if first == nil {
+		return nil
+	}
+	first.mu.Lock()
+	defer first.mu.Unlock()
+	if first.target == nil || !slices.Equal(first.target.containers, t.containers) {
+		first.target = t
+	}
+	return first.target
+}

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package serving
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Backend is one serving container as requests see it: an address and a pool of
+// connections kept open. It speaks HTTP/1.1 itself, because net/http's
+// Transport hands each request through two goroutines, which costs more than
+// the model does.
+type Backend struct {
+	network, addr string
+	client        *http.Client // for /ping
+	any           *http.Client // for what is not plain
+
+	mu     sync.Mutex
+	idle   []*Conn
+	closed bool
+}
+
+// Conn is a connection to a container, in the hands of one request at a time.
+type Conn struct {
+	net.Conn
+	r     *bufio.Reader
+	used  bool      // has answered before: it may have been closed meanwhile
+	until time.Time // the deadline that is set
+	cut   bool      // the deadline was moved because the caller went away
+
+	contentType string // of the last answer: the next one's is the same
+	typeHeader  []string
+}
+
+// maxIdle bounds the connections kept open to one instance.
+const maxIdle = 256
+
+// Dial reads a task's address, unix:///path or tcp://host:port.
+func Dial(addr string) *Backend {
+	b := &Backend{network: "tcp", addr: strings.TrimPrefix(addr, "tcp://")}
+	if path, ok := strings.CutPrefix(addr, "unix://"); ok {
+		b.network, b.addr = "unix", path
+	}
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, b.network, b.addr)
+	}
+	asIs := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	b.client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}, CheckRedirect: asIs}
+	b.any = &http.Client{Transport: &http.Transport{DialContext: dial, DisableCompression: true, MaxIdleConnsPerHost: maxIdle}, CheckRedirect: asIs}
+	return b
+}
+
+// ErrNotSent marks a failure before the instance can have seen the request, so
+// that another instance may be tried.
+var ErrNotSent = errors.New("request was not sent")
+
+func (b *Backend) get(ctx context.Context, fresh bool) (*Conn, error) {
+	if !fresh {
+		b.mu.Lock()
+		if n := len(b.idle); n > 0 {
+			c := b.idle[n-1]
+			b.idle = b.idle[:n-1]
+			b.mu.Unlock()
+			return c, nil
+		}
+		b.mu.Unlock()
+	}
+	var d net.Dialer
+	nc, err := d.DialContext(ctx, b.network, b.addr)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotSent, err)
+	}
+	return &Conn{Conn: nc, r: bufio.NewReaderSize(nc, 8<<10)}, nil
+}
+
+func (b *Backend) put(c *Conn) {
+	c.used = true
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.idle) < maxIdle && !b.closed {
+		b.idle = append(b.idle, c)
+		return
+	}
+	c.Close()
+}
+
+// Post sends a whole request, head and body in one buffer, and reads the head
+// of the answer. A connection that was kept open and turns out to be closed is
+// replaced once: the instance cannot have begun with the request. The caller
+// gives the connection back by Done, once it has read the body.
+func (b *Backend) Post(ctx context.Context, request []byte, deadline time.Time) (Answer, *Conn, error) {
+	c, err := b.get(ctx, false)
+	if err != nil {
+		return Answer{}, nil, err
+	}
+	a, err := c.roundTrip(ctx, request, deadline)
+	if err != nil && c.used && closedByPeer(err) {
+		c.Close()
+		if c, err = b.get(ctx, true); err != nil {
+			return Answer{}, nil, err
+		}
+		a, err = c.roundTrip(ctx, request, deadline)
+	}
+	if err != nil {
+		c.Close()
+		return Answer{}, nil, err
+	}
+	return a, c, nil
+}
+
+// Done takes the connection of an answer back; keep says that the body was read
+// to its end.
+func (b *Backend) Done(c *Conn, a *Answer, keep bool) {
+	if keep && !a.last && !c.cut && c.r.Buffered() == 0 {
+		b.put(c)
+		return
+	}
+	c.Close()
+}
+
+func closedByPeer(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
+}
+
+// slack is how much later than asked for a deadline may come. Within it the one
+// that an earlier request set does: moving a timer costs more than comparing.
+const slack = time.Second
+
+func (c *Conn) roundTrip(ctx context.Context, request []byte, deadline time.Time) (Answer, error) {
+	if c.until.Before(deadline) {
+		c.until = deadline.Add(slack)
+		if err := c.SetDeadline(c.until); err != nil {
+			return Answer{}, err
+		}
+	}
+	if ctx.Done() != nil { // a client that goes away frees the instance
+		stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+		defer func() { c.cut = !stop() }()
+	}
+	if _, err := c.Write(request); err != nil {
+		return Answer{}, err
+	}
+	return c.readAnswer()
+}
+
+// pingTimeout is how long a container may take to answer /ping. Source: "How
+// Containers Serve Requests".
+const pingTimeout = 2 * time.Second
+
+// Ping is one GET /ping; true when the container answers 200 in time.
+func (b *Backend) Ping(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://instance/ping", nil)
+	if err != nil {
+		return false
+	}
+	resp, err := b.client.Do(req)
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
+// Close ends the connections that are kept; those with a request under way end
+// with it.
+func (b *Backend) Close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range b.idle {
+		c.Close()
+	}
+	b.idle, b.closed = nil, true
+	b.any.CloseIdleConnections()
+}
