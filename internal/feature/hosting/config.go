@@ -23,24 +23,32 @@ type configRecord = resource.Record[sm.DescribeEndpointConfigOutput, resource.No
 // checkConfig refuses what cannot be served and fills in the weights.
 // Source: API_CreateEndpointConfig.
 func (s *Service) checkConfig(ctx context.Context, in *sm.CreateEndpointConfigInput, r *configRecord) error {
-	for member, set := range map[string]bool{
-		"AsyncInferenceConfig": in.AsyncInferenceConfig != nil, "ExplainerConfig": in.ExplainerConfig != nil,
-		"ShadowProductionVariants": len(in.ShadowProductionVariants) > 0, "CrossRegionTrafficConfig": in.CrossRegionTrafficConfig != nil,
-		"DataCaptureConfig": in.DataCaptureConfig != nil && in.DataCaptureConfig.EnableCapture != nil && *in.DataCaptureConfig.EnableCapture,
+	for _, part := range []struct {
+		member string
+		set    bool
+	}{
+		{"AsyncInferenceConfig", in.AsyncInferenceConfig != nil}, {"ExplainerConfig", in.ExplainerConfig != nil},
+		{"CrossRegionTrafficConfig", in.CrossRegionTrafficConfig != nil},
+		{"DataCaptureConfig", in.DataCaptureConfig != nil && in.DataCaptureConfig.EnableCapture != nil && *in.DataCaptureConfig.EnableCapture},
 	} {
-		if set {
-			return fault.Validation("%s is not supported by Sagebrush yet.", member)
+		if part.set {
+			return fault.Validation("%s is not supported by Sagebrush yet.", part.member)
 		}
 	}
+	if n := len(in.ShadowProductionVariants); n > 0 && (n > 1 || len(in.ProductionVariants) != 1) {
+		return fault.Validation("With ShadowProductionVariants there must be exactly one shadow variant and one production variant; there are %d and %d.", n, len(in.ProductionVariants))
+	}
 	seen := map[string]bool{}
-	for i := range r.Doc.ProductionVariants {
-		v := &r.Doc.ProductionVariants[i]
-		if seen[v.VariantName] {
-			return fault.Validation("The variant name %q was non-unique within the request.", v.VariantName)
-		}
-		seen[v.VariantName] = true
-		if err := s.checkVariant(ctx, v); err != nil {
-			return err
+	for _, variants := range [][]sm.ProductionVariant{r.Doc.ProductionVariants, r.Doc.ShadowProductionVariants} {
+		for i := range variants {
+			v := &variants[i]
+			if seen[v.VariantName] {
+				return fault.Validation("The variant name %q was non-unique within the request.", v.VariantName)
+			}
+			seen[v.VariantName] = true
+			if err := s.checkVariant(ctx, in, v); err != nil {
+				return err
+			}
 		}
 	}
 	if r.Doc.EnableNetworkIsolation == nil {
@@ -49,28 +57,41 @@ func (s *Service) checkConfig(ctx context.Context, in *sm.CreateEndpointConfigIn
 	return nil
 }
 
-func (s *Service) checkVariant(ctx context.Context, v *sm.ProductionVariant) error {
+func (s *Service) checkVariant(ctx context.Context, in *sm.CreateEndpointConfigInput, v *sm.ProductionVariant) error {
 	switch {
-	case v.ServerlessConfig != nil:
-		return fault.Validation("ServerlessConfig (variant %q) is not supported by Sagebrush yet.", v.VariantName)
-	case v.ManagedInstanceScaling != nil:
-		return fault.Validation("ManagedInstanceScaling (variant %q) is not supported by Sagebrush yet.", v.VariantName)
+	case v.InitialVariantWeight != nil && *v.InitialVariantWeight < 0:
+		return fault.Validation("InitialVariantWeight of variant %q must not be negative.", v.VariantName)
 	case len(v.InstancePools) > 0:
 		return fault.Validation("InstancePools (variant %q) is not supported by Sagebrush yet.", v.VariantName)
 	case v.ModelName == "":
 		return fault.Validation("Variant %q has no ModelName. Inference components are not supported by Sagebrush yet.", v.VariantName)
-	case v.InstanceType == "":
-		return fault.Validation("InstanceType must be specified for variant %q.", v.VariantName)
-	case v.InitialInstanceCount == nil:
-		return fault.Validation("InitialInstanceCount must be specified for variant %q.", v.VariantName)
-	case *v.InitialInstanceCount < 1:
-		return fault.Validation("InitialInstanceCount of variant %q must be at least 1.", v.VariantName)
-	case v.InitialVariantWeight != nil && *v.InitialVariantWeight < 0:
-		return fault.Validation("InitialVariantWeight of variant %q must not be negative.", v.VariantName)
 	}
 	if v.InitialVariantWeight == nil {
 		v.InitialVariantWeight = new(1.0)
 	}
-	_, err := s.models.Find(ctx, v.ModelName)
-	return err
+	m, err := s.models.Find(ctx, v.ModelName)
+	if err != nil {
+		return err
+	}
+	if v.ServerlessConfig != nil {
+		return s.checkServerless(in, v, m.Doc)
+	}
+	return checkInstances(in, v)
+}
+
+// checkInstances checks a variant that runs on instances.
+func checkInstances(in *sm.CreateEndpointConfigInput, v *sm.ProductionVariant) error {
+	least := int64(1)
+	if in.AsyncInferenceConfig != nil || v.ManagedInstanceScaling != nil {
+		least = 0
+	}
+	switch {
+	case v.InstanceType == "":
+		return fault.Validation("InstanceType must be specified for variant %q.", v.VariantName)
+	case v.InitialInstanceCount == nil:
+		return fault.Validation("InitialInstanceCount must be specified for variant %q.", v.VariantName)
+	case *v.InitialInstanceCount < least:
+		return fault.Validation("InitialInstanceCount of variant %q must be at least %d.", v.VariantName, least)
+	}
+	return nil
 }

@@ -83,7 +83,7 @@ func (st *step) keep(f *fleet, seen map[spot]look, now time.Time) {
 	for _, at := range f.spots() {
 		l, v := seen[at], &f.Variants[at.variant]
 		if at.index >= v.Count {
-			surplus = true
+			surplus = surplus || v.Serverless == nil // whose record knows no counts
 			cleared = st.clear([]spot{at}, seen) && cleared
 			continue
 		}

@@ -165,8 +165,8 @@ func applyWeights(r *endpointRecord, wanted []sm.DesiredWeightAndCapacity) error
 			continue
 		}
 		v := &f.Variants[i]
-		if w.ServerlessUpdateConfig != nil {
-			return fault.Validation("ServerlessUpdateConfig was given for variant %q, which is not serverless.", w.VariantName)
+		if err := updateServerless(v, &w); err != nil {
+			return err
 		}
 		if w.DesiredWeight != nil {
 			v.Weight = *w.DesiredWeight
@@ -203,11 +203,18 @@ func describe(r *endpointRecord, healthy func(spot) bool) {
 		p := &sm.PendingDeploymentSummary{EndpointConfigName: f.Config, StartTime: wire.At(f.Since)}
 		for i := range f.Variants {
 			v := summary(f, i, healthy)
-			p.ProductionVariants = append(p.ProductionVariants, sm.PendingProductionVariantSummary{
+			pending := sm.PendingProductionVariantSummary{
 				VariantName: v.VariantName, DeployedImages: v.DeployedImages, CurrentWeight: v.CurrentWeight,
 				DesiredWeight: v.DesiredWeight, CurrentInstanceCount: v.CurrentInstanceCount,
 				DesiredInstanceCount: v.DesiredInstanceCount, InstanceType: f.Variants[i].InstanceType,
-				VariantStatus: []sm.ProductionVariantStatus{{Status: "Creating", StartTime: wire.At(f.Since)}}})
+				CurrentServerlessConfig: v.CurrentServerlessConfig, DesiredServerlessConfig: v.DesiredServerlessConfig,
+				ManagedInstanceScaling: v.ManagedInstanceScaling, RoutingConfig: v.RoutingConfig,
+				VariantStatus: []sm.ProductionVariantStatus{{Status: "Creating", StartTime: wire.At(f.Since)}}}
+			if f.Variants[i].Shadow {
+				p.ShadowProductionVariants = append(p.ShadowProductionVariants, pending)
+			} else {
+				p.ProductionVariants = append(p.ProductionVariants, pending)
+			}
 		}
 		r.Doc.PendingDeploymentSummary = p
 	}
@@ -216,9 +223,13 @@ func describe(r *endpointRecord, healthy func(spot) bool) {
 		return
 	}
 	r.Doc.EndpointConfigName = f.Config
-	r.Doc.ProductionVariants = nil
+	r.Doc.ProductionVariants, r.Doc.ShadowProductionVariants = nil, nil
 	for i := range f.Variants {
-		r.Doc.ProductionVariants = append(r.Doc.ProductionVariants, summary(f, i, healthy))
+		if v := summary(f, i, healthy); f.Variants[i].Shadow {
+			r.Doc.ShadowProductionVariants = append(r.Doc.ShadowProductionVariants, v)
+		} else {
+			r.Doc.ProductionVariants = append(r.Doc.ProductionVariants, v)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -44,9 +45,12 @@ type Options struct {
 	// whatever network it has.
 	Reach []string
 
-	Loops     *reconcile.Metrics // may be nil
-	Now       func() time.Time
-	PingEvery time.Duration // between two pings of an instance in service; 5 s
+	Loops *reconcile.Metrics // may be nil
+	Now   func() time.Time
+	// ServerlessIdle is how long an instance of a serverless variant stays without
+	// a request; 5 min. AWS does not tell its own.
+	ServerlessIdle time.Duration
+	PingEvery      time.Duration // between two pings of an instance in service; 5 s
 }
 
 // Service is hosting.
@@ -60,6 +64,9 @@ type Service struct {
 	launcher  serving.Launcher
 	routes    routeTable
 	meters    meters
+	sessions  sessions
+	gates     gates
+	shadows   atomic.Int64 // copies of requests that are under way
 
 	mu        sync.Mutex
 	instances map[runtime.ID]*instance // being watched
@@ -74,12 +81,16 @@ func New(o Options) *Service {
 	if o.PingEvery == 0 {
 		o.PingEvery = 5 * time.Second
 	}
+	if o.ServerlessIdle == 0 {
+		o.ServerlessIdle = 5 * time.Minute
+	}
 	s := &Service{Options: o, instances: map[runtime.ID]*instance{},
 		models:    resource.New(o.DB, modelFamily),
 		configs:   resource.New(o.DB, configFamily),
 		endpoints: resource.New(o.DB, endpointFamily),
 	}
 	s.meters.now = o.Now
+	s.gates.idle, s.gates.wake = o.ServerlessIdle, s.wake
 	s.launcher = serving.Launcher{Runtime: o.Runtime, Images: o.Images, Objects: o.Objects, Logs: o.Logs, Env: o.Env, Reach: o.Reach}
 	s.loop = reconcile.New(reconcile.Options[resource.Key]{
 		Name: endpointFamily.Path, Reconcile: s.reconcile, List: s.endpoints.Unsettled,
@@ -115,6 +126,7 @@ func (s *Service) Install(t *op.Table) {
 	op.Handle(t, sm.UpdateEndpointWeightsAndCapacities, s.updateWeights)
 
 	op.Stream(t, smr.InvokeEndpoint, s.invoke)
+	op.Stream(t, smr.InvokeEndpointWithResponseStream, s.invokeStream)
 }
 
 // Run drives the endpoints until ctx ends. Serving tasks go on running then.

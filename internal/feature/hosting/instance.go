@@ -34,7 +34,8 @@ type instance struct {
 	crashes  int
 	notUntil time.Time
 	problem  string
-	drained  bool // the log of the ended task is shipped to its end
+	leaving  time.Time // when it was taken out of the route, to be stopped
+	drained  bool      // the log of the ended task is shipped to its end
 	cancel   context.CancelFunc
 }
 
@@ -64,7 +65,7 @@ func (s *Service) watch(o *owner, at spot, id runtime.ID, state runtime.State) *
 		in.cancel()
 		var ctx context.Context
 		ctx, in.cancel = context.WithCancel(s.background.ctx)
-		in.started, in.ended, in.stopping, in.healthy, in.sick, in.drained = state.Started, false, false, false, false, false
+		in.started, in.ended, in.stopping, in.healthy, in.sick, in.drained, in.leaving = state.Started, false, false, false, false, false, time.Time{}
 		in.backend = serving.Dial(state.Addr)
 		s.background.do(func(context.Context) { s.probe(ctx, in, in.backend) })
 		s.ship(o, in, state.Started)
@@ -198,6 +199,7 @@ func (s *Service) expectStop(id runtime.ID) {
 
 // forget drops the watchers of a deleted endpoint.
 func (s *Service) forget(key resource.Key) {
+	s.gates.forget(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id, in := range s.instances {

@@ -35,19 +35,34 @@ type question struct {
 // exchange is an invocation on its way: where it went and what came back.
 type exchange struct {
 	*question
-	start time.Time
-	fleet *fleetRoute
-	v     *variantRoute
-	t     *target // nil before one was found
-	text  *bytes.Buffer
-	body  int // where in text the caller's body begins
+	start   time.Time
+	timeout time.Duration // InvokeTimeout when 0
+	fleet   *fleetRoute
+	v       *variantRoute
+	t       *target // nil before one was found
+	text    *bytes.Buffer
+	body    int // where in text the caller's body begins
 
-	hop     int // which container answered
-	backend *serving.Backend
-	conn    *serving.Conn
-	answer  serving.Answer
-	took    time.Duration   // until the head of the answer was there
-	hops    []time.Duration // of a pipeline: what each container took
+	hop        int // which container answered
+	backend    *serving.Backend
+	conn       *serving.Conn
+	answer     serving.Answer
+	took       time.Duration   // until the head of the answer was there
+	firstChunk time.Duration   // of an answer that streams, until its first piece was there
+	setup      time.Duration   // of a cold start: how long an instance was waited for
+	hops       []time.Duration // of a pipeline: what each container took
+}
+
+func (x *exchange) route() routeKey {
+	return routeKey{x.caller.Account, x.caller.Region, x.endpoint}
+}
+
+// deadline is when the container must have answered.
+func (x *exchange) deadline() time.Time {
+	if x.timeout > 0 {
+		return x.start.Add(x.timeout)
+	}
+	return x.start.Add(serving.InvokeTimeout)
 }
 
 // invoke answers InvokeEndpoint: it finds the route, picks variant and
@@ -64,17 +79,20 @@ func (s *Service) invoke(ctx context.Context, in *smr.InvokeEndpointInput, body 
 	if err := x.write(body); err != nil {
 		return err
 	}
-	if err := s.ask(ctx, &x); err != nil {
+	sh := x.copyFor(&s.shadows)
+	err := s.ask(ctx, &x)
+	s.askShadow(sh)
+	if err != nil {
 		return err
 	}
-	err := s.passOn(&x, w)
-	x.finish(err)
+	err = s.passOn(&x, w)
+	s.finish(&x, err)
 	return err
 }
 
 // find chooses fleet and variant, and checks what the caller aims at.
 func (s *Service) find(x *exchange, async bool) error {
-	r := s.routes.find(routeKey{x.caller.Account, x.caller.Region, x.endpoint})
+	r := s.routes.find(x.route())
 	switch {
 	case r == nil:
 		return refuse("Endpoint %s of account %s not found.", x.endpoint, x.caller.Account)
@@ -91,7 +109,7 @@ func (s *Service) find(x *exchange, async bool) error {
 	if x.v == nil && x.variant != "" {
 		return refuse("Variant %s of endpoint %s was not found.", x.variant, x.endpoint)
 	}
-	if x.v == nil || len(x.v.targets) == 0 {
+	if x.v == nil || len(x.v.targets) == 0 && x.v.gate == nil {
 		return unavailable(x.endpoint)
 	}
 	return x.checkAim()
@@ -150,7 +168,7 @@ func (s *Service) passOn(x *exchange, w http.ResponseWriter) error {
 	err := x.conn.CopyBody(w, &x.answer)
 	x.backend.Done(x.conn, &x.answer, err == nil)
 	if err != nil { // the head is gone already: the connection must show that the answer is cut
-		x.finish(err)
+		s.finish(x, err)
 		panic(http.ErrAbortHandler)
 	}
 	return nil

@@ -34,6 +34,7 @@ type sample struct {
 	status       int // of the container; 500 when it gave none
 	instances    int
 	model, total time.Duration
+	setup, first time.Duration   // of a cold start; until the first piece of a stream; 0 for none
 	hops         []time.Duration // of a pipeline: what each container took
 }
 

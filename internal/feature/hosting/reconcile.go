@@ -31,12 +31,15 @@ func (s *Service) reconcile(ctx context.Context, key resource.Key) (reconcile.Re
 		s.routes.remove(key)
 		return reconcile.Done, nil
 	}
-	s.overlay(&r)
-	seen, err := s.look(ctx, endpointOwner(&r))
+	o := endpointOwner(&r)
+	idle := s.overlay(o)
+	seen, err := s.look(ctx, o)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
+	s.noteHighest(o, seen)
 	st := decide(r.Status, &r.Private, r.Doc.FailureReason, seen, s.Now())
+	st.again = min(st.again, idle)
 	return s.act(ctx, r, seen, st)
 }
 
@@ -65,9 +68,11 @@ func (s *Service) act(ctx context.Context, r endpointRecord, seen map[spot]look,
 		s.serve(&r, st)
 	}
 	again := reconcile.Result{After: st.again}
-	if err := s.actOn(ctx, endpointOwner(&r), st); err != nil {
+	wait, err := s.actOn(ctx, endpointOwner(&r), st)
+	if err != nil {
 		return again, err
 	}
+	again.After = min(again.After, wait)
 	if st.gone {
 		if err := s.discard(ctx, &r); err != nil {
 			return again, err
@@ -103,12 +108,18 @@ func (s *Service) act(ctx context.Context, r endpointRecord, seen map[spot]look,
 	return again, nil
 }
 
-// actOn stops, removes and starts the tasks of a step.
-func (s *Service) actOn(ctx context.Context, o *owner, st step) error {
+// actOn stops, removes and starts the tasks of a step. What has to wait for
+// requests under way is left for the next step, after the time that it answers.
+func (s *Service) actOn(ctx context.Context, o *owner, st step) (again time.Duration, err error) {
+	again = time.Hour
 	for _, at := range st.stop {
+		if wait := s.drain(o, at); wait > 0 {
+			again = min(again, wait)
+			continue
+		}
 		s.expectStop(o.taskID(at))
 		if err := s.Runtime.Stop(ctx, o.taskID(at), stopGrace); err != nil {
-			return fmt.Errorf("stop instance: %w", err)
+			return again, fmt.Errorf("stop instance: %w", err)
 		}
 	}
 	for _, at := range st.remove {
@@ -117,25 +128,26 @@ func (s *Service) actOn(ctx context.Context, o *owner, st step) error {
 			continue
 		}
 		if err := s.Runtime.Remove(ctx, id); err != nil {
-			return fmt.Errorf("remove instance: %w", err)
+			return again, fmt.Errorf("remove instance: %w", err)
 		}
 		s.wake(o.key)
 	}
 	for _, at := range st.start {
 		s.startInstance(ctx, o, at)
 	}
-	return nil
+	return again, nil
 }
 
 // stale tells whether the counts in the document differ from what is seen.
 func stale(r *endpointRecord, seen map[spot]look) bool {
 	f := r.Private.fleetOf(current)
-	if f == nil || len(r.Doc.ProductionVariants) != len(f.Variants) {
+	if f == nil {
 		return false
 	}
-	for i := range f.Variants {
+	for i := range r.Doc.ProductionVariants { // shadow variants come after them in a fleet
 		v := summary(f, i, healthy(seen))
-		if *v.CurrentInstanceCount != *r.Doc.ProductionVariants[i].CurrentInstanceCount {
+		was := r.Doc.ProductionVariants[i].CurrentInstanceCount
+		if v.CurrentInstanceCount != nil && (was == nil || *v.CurrentInstanceCount != *was) {
 			return true
 		}
 	}

@@ -47,6 +47,7 @@ type variantRoute struct {
 	multi   bool     // the caller says which model
 	hosts   []string // names of the containers, where there are several
 	meter   *meter
+	gate    *gate // of a serverless variant, whose instances come on demand
 }
 
 // target is one instance as requests see it. It stays the same one as long as
@@ -112,7 +113,7 @@ func (r *route) choose(target string, u, x float64) (*fleetRoute, *variantRoute)
 	var last *variantRoute
 	for i := range f.variants {
 		v := &f.variants[i]
-		if len(v.targets) == 0 || v.weight == 0 {
+		if len(v.targets) == 0 && v.gate == nil || v.weight == 0 {
 			continue
 		}
 		last = v

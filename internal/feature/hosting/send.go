@@ -66,16 +66,31 @@ func (x *exchange) head(path, contentType string, n int) {
 // head of the last one's answer. When it answers no error the caller must read
 // the answer, and call finish.
 func (s *Service) ask(ctx context.Context, x *exchange) error {
-	err := x.send(ctx)
+	held, err := s.sessionOf(x)
+	if err != nil {
+		return err
+	}
+	switch {
+	case x.v.gate != nil:
+		err = s.askServerless(ctx, x)
+	case held != nil:
+		err = x.sendTo(ctx, held)
+	default:
+		err = x.send(ctx)
+	}
 	if err == nil && len(x.v.hosts) > 1 && !x.v.direct {
 		err = x.chain(ctx)
 	}
 	x.took = time.Since(x.start)
 	if err == nil {
+		s.noteSession(x)
 		return nil
 	}
 	x.answer.Status = http.StatusInternalServerError
-	x.finish(err)
+	s.finish(x, err)
+	if f := fault.Of(err); f != nil {
+		return f
+	}
 	if errors.Is(err, serving.ErrNotSent) {
 		return unavailable(x.endpoint)
 	}
@@ -83,7 +98,6 @@ func (s *Service) ask(ctx context.Context, x *exchange) error {
 }
 
 // send tries the least busy instance, and the next one where nothing was sent.
-// The instance that answered counts the request until finish.
 func (x *exchange) send(ctx context.Context) error {
 	var tried []*target
 	for {
@@ -91,17 +105,24 @@ func (x *exchange) send(ctx context.Context) error {
 		if t == nil {
 			return serving.ErrNotSent
 		}
-		t.outstanding.Add(1)
-		x.t, x.backend = t, t.containers[x.hop]
-		var err error
-		x.answer, x.conn, err = x.backend.Post(ctx, x.text.Bytes(), x.start.Add(serving.InvokeTimeout))
+		err := x.sendTo(ctx, t)
 		if err == nil || !errors.Is(err, serving.ErrNotSent) {
 			return err
 		}
-		t.outstanding.Add(-1)
-		x.t = nil
 		tried = append(tried, t)
 	}
+}
+
+// sendTo sends the request to one instance, which counts it until finish, but
+// where nothing was sent.
+func (x *exchange) sendTo(ctx context.Context, t *target) (err error) {
+	t.outstanding.Add(1)
+	x.t, x.backend = t, t.containers[x.hop]
+	if x.answer, x.conn, err = x.backend.Post(ctx, x.text.Bytes(), x.deadline()); errors.Is(err, serving.ErrNotSent) {
+		t.outstanding.Add(-1)
+		x.t = nil
+	}
+	return err
 }
 
 // chain hands each container's answer to the next as its request. Source: "Host
@@ -129,7 +150,7 @@ func (x *exchange) chain(ctx context.Context) error {
 		x.text.Write(between.Bytes())
 		x.hop++
 		x.backend = x.t.containers[x.hop]
-		if x.answer, x.conn, err = x.backend.Post(ctx, x.text.Bytes(), x.start.Add(serving.InvokeTimeout)); err != nil {
+		if x.answer, x.conn, err = x.backend.Post(ctx, x.text.Bytes(), x.deadline()); err != nil {
 			if errors.Is(err, serving.ErrNotSent) { // but the containers before had it
 				err = errors.New("the container could not be reached")
 			}
@@ -139,11 +160,14 @@ func (x *exchange) chain(ctx context.Context) error {
 }
 
 // finish counts the request, which is over.
-func (x *exchange) finish(error) {
+func (s *Service) finish(x *exchange, _ error) {
 	if x.t != nil {
 		x.t.outstanding.Add(-1)
+		if x.v.gate != nil {
+			x.v.gate.release(x.t, s.Now())
+		}
 	}
-	x.v.meter.add(sample{status: x.answer.Status, instances: len(x.v.targets), model: x.took, total: time.Since(x.start), hops: x.hops})
+	x.v.meter.add(sample{status: x.answer.Status, instances: len(x.v.targets), model: x.took, total: time.Since(x.start), setup: x.setup, first: x.firstChunk, hops: x.hops})
 	x.t = nil
 }
 

@@ -2,7 +2,10 @@
 
 package hosting
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // serve routes the endpoint's traffic to the instances of the step.
 func (s *Service) serve(r *endpointRecord, st step) {
@@ -40,11 +43,15 @@ func (s *Service) fleetRoute(o *owner, f *fleet, serve []spot, share float64) fl
 				}
 			}
 		}
+		if v.Serverless != nil {
+			vr.gate = s.gates.of(o, f.Generation, i, v.Serverless)
+			vr.gate.offer(vr.targets)
+		}
 		if v.Shadow {
 			out.shadow = &vr
 			continue
 		}
-		if len(vr.targets) > 0 {
+		if len(vr.targets) > 0 || vr.gate != nil {
 			out.total += v.Weight
 		}
 		out.variants = append(out.variants, vr)
@@ -83,5 +90,6 @@ func (s *Service) targetOf(o *owner, v *variant, at spot) *target {
 	if first.target == nil || !slices.Equal(first.target.containers, t.containers) {
 		first.target = t
 	}
+	first.leaving = time.Time{}
 	return first.target
 }
