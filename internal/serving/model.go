@@ -51,14 +51,14 @@ type Channel struct {
 	Data Data   `json:"data"`
 }
 
-// MultiModel is the container that holds many models, or nil.
-func (m *Model) MultiModel() *Container {
+// MultiModel tells which container, counted from 1, holds many models; 0 for none.
+func (m *Model) MultiModel() int {
 	for i := range m.Containers {
 		if m.Containers[i].Multi {
-			return &m.Containers[i]
+			return i + 1
 		}
 	}
-	return nil
+	return 0
 }
 
 // ContainersOf are the definitions of a model's containers.

@@ -39,6 +39,7 @@ type exchange struct {
 	timeout time.Duration // InvokeTimeout when 0
 	fleet   *fleetRoute
 	v       *variantRoute
+	release func()  // gives back the model of a multi-model container; nil without
 	t       *target // nil before one was found
 	text    *bytes.Buffer
 	body    int // where in text the caller's body begins
@@ -49,6 +50,7 @@ type exchange struct {
 	answer     serving.Answer
 	took       time.Duration   // until the head of the answer was there
 	firstChunk time.Duration   // of an answer that streams, until its first piece was there
+	broken     bool            // the answer that streams ended in its middle
 	setup      time.Duration   // of a cold start: how long an instance was waited for
 	hops       []time.Duration // of a pipeline: what each container took
 }
@@ -122,9 +124,9 @@ func refuse(format string, args ...any) error {
 // checkAim holds what the caller names against what the variant is.
 func (x *exchange) checkAim() error {
 	switch {
-	case x.model != "" && !x.v.multi:
+	case x.model != "" && x.v.multi == 0:
 		return refuse("Endpoint %s is not a multi-model endpoint: TargetModel cannot be specified.", x.endpoint)
-	case x.model == "" && x.v.multi:
+	case x.model == "" && x.v.multi > 0:
 		return refuse("Endpoint %s is a multi-model endpoint: TargetModel must be specified.", x.endpoint)
 	case x.container != "" && !x.v.direct:
 		return refuse("Endpoint %s is not a multi-container endpoint with direct invocation: TargetContainerHostname cannot be specified.", x.endpoint)

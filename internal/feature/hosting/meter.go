@@ -4,6 +4,8 @@ package hosting
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,23 +22,30 @@ type meters struct {
 
 type meterKey struct {
 	routeKey
-	variant string
+	variant, component string
 }
 
 // meter belongs to one variant of one endpoint.
 type meter struct {
 	mu      sync.Mutex
 	samples []sample
+	models  map[string][]float64 // of a multi-model container, by metric
 }
 
 // sample is one request.
 type sample struct {
-	status       int // of the container; 500 when it gave none
+	status       int // of the container; 500 when it gave none, notTaken when none was asked
 	instances    int
 	model, total time.Duration
 	setup, first time.Duration   // of a cold start; until the first piece of a stream; 0 for none
 	hops         []time.Duration // of a pipeline: what each container took
+	hosts        []string        // their names
+	config       string          // of the fleet, while two share the traffic
+	broken       bool            // the answer ended in its middle
 }
+
+// notTaken is the status of a request for which there was no instance.
+const notTaken = -1
 
 // meterLimit bounds the samples kept between two publications; a variant that
 // takes more requests a second than this publishes a part of them.
@@ -50,13 +59,28 @@ func (m *meter) add(s sample) {
 	m.mu.Unlock()
 }
 
+// model notes one value of a metric of multi-model endpoints.
+func (m *meter) model(metric string, v float64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.models == nil {
+		m.models = map[string][]float64{}
+	}
+	if len(m.models[metric]) < meterLimit {
+		m.models[metric] = append(m.models[metric], v)
+	}
+}
+
 func (ms *meters) of(k resource.Key, variant string) *meter {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	if ms.all == nil {
 		ms.all = map[meterKey]*meter{}
 	}
-	key := meterKey{keyOf(k), variant}
+	key := meterKey{routeKey: keyOf(k), variant: variant}
+	if k.Family != endpointFamily.Path {
+		key.component = k.Name
+	}
 	if ms.all[key] == nil {
 		ms.all[key] = &meter{}
 	}
@@ -80,48 +104,132 @@ func (s *Service) publishMetrics(ctx context.Context) error {
 }
 
 func (s *Service) publish(ctx context.Context) {
+	type taken struct {
+		samples []sample
+		models  map[string][]float64
+	}
+	all := map[meterKey]taken{}
 	s.meters.mu.Lock()
-	taken := map[meterKey][]sample{}
 	for k, m := range s.meters.all {
 		m.mu.Lock()
-		if len(m.samples) > 0 {
-			taken[k], m.samples = m.samples, nil
+		if len(m.samples) > 0 || len(m.models) > 0 {
+			all[k] = taken{m.samples, m.models}
+			m.samples, m.models = nil, nil
 		}
 		m.mu.Unlock()
 	}
 	s.meters.mu.Unlock()
-	for k, samples := range taken {
-		if err := s.Metrics.Put(ctx, k.account, k.region, "AWS/SageMaker", dataOfSamples(k, samples, s.meters.now())); err != nil {
-			s.Log.Warn("endpoint metrics not stored", "name", k.name, "err", err)
+	now := s.meters.now()
+	for k, t := range all {
+		put := func(data []telemetry.Datum) {
+			if err := s.Metrics.Put(ctx, k.account, k.region, "AWS/SageMaker", data); err != nil {
+				s.Log.Warn("endpoint metrics not stored", "name", k.name, "err", err)
+			}
+		}
+		if len(t.samples) > 0 {
+			put(dataOfSamples(k.dimensions(""), t.samples, now))
+		}
+		for config, samples := range byConfig(t.samples) {
+			put(dataOfSamples(k.dimensions(config), samples, now))
+		}
+		if len(t.models) > 0 {
+			put(dataOfModels(k.dimensions(""), t.models, now))
 		}
 	}
 }
 
+// byConfig are the samples of requests that were answered while two fleets
+// shared the traffic: alarms of a deployment may look at the new one alone.
+func byConfig(samples []sample) map[string][]sample {
+	out := map[string][]sample{}
+	for _, s := range samples {
+		if s.config != "" {
+			out[s.config] = append(out[s.config], s)
+		}
+	}
+	return out
+}
+
+func (k meterKey) dimensions(config string) []telemetry.Dimension {
+	if k.component != "" {
+		return []telemetry.Dimension{{Name: "InferenceComponentName", Value: k.component}}
+	}
+	dims := []telemetry.Dimension{{Name: "EndpointName", Value: k.name}, {Name: "VariantName", Value: k.variant}}
+	if config != "" {
+		dims = append(dims, telemetry.Dimension{Name: "EndpointConfigName", Value: config})
+	}
+	return dims
+}
+
+// units of what is not counted.
+var units = map[string]string{"ModelLatency": "Microseconds", "OverheadLatency": "Microseconds", "ModelSetupTime": "Microseconds",
+	"FirstChunkLatency": "Microseconds", "ModelLoadingWaitTime": "Microseconds", "ModelUnloadingTime": "Microseconds",
+	"ModelDownloadingTime": "Microseconds", "ModelLoadingTime": "Microseconds", "ContainerLatency": "Microseconds"}
+
+func datum(name string, dims []telemetry.Dimension, values []float64, now time.Time) telemetry.Datum {
+	unit := units[name]
+	if unit == "" {
+		unit = "None"
+	}
+	ones := make([]float64, len(values))
+	for i := range ones {
+		ones[i] = 1
+	}
+	return telemetry.Datum{Name: name, Dimensions: dims, Time: now, Unit: unit, Values: values, Counts: ones}
+}
+
 // dataOfSamples are the invocation metrics of one variant. Source: "Metrics for
 // monitoring Amazon SageMaker AI with Amazon CloudWatch", endpoint invocation.
-func dataOfSamples(k meterKey, samples []sample, now time.Time) []telemetry.Datum {
-	dims := []telemetry.Dimension{{Name: "EndpointName", Value: k.name}, {Name: "VariantName", Value: k.variant}}
-	ones := make([]float64, len(samples))
+func dataOfSamples(dims []telemetry.Dimension, samples []sample, now time.Time) []telemetry.Datum {
 	series := map[string][]float64{}
+	hops := map[string][]float64{}
 	add := func(name string, v float64) { series[name] = append(series[name], v) }
-	for i, s := range samples {
-		ones[i] = 1
+	perInstance := "InvocationsPerInstance"
+	if dims[0].Name == "InferenceComponentName" {
+		perInstance = "InvocationsPerCopy"
+	}
+	for i := range samples {
+		s := &samples[i]
+		if s.status == notTaken { // nobody could be asked
+			add("NoCapacityInvocationFailures", 1)
+			continue
+		}
 		add("Invocations", 1)
-		add("InvocationsPerInstance", 1/float64(max(s.instances, 1)))
+		add(perInstance, 1/float64(max(s.instances, 1)))
 		add("Invocation4XXErrors", truth(s.status >= 400 && s.status < 500))
 		add("Invocation5XXErrors", truth(s.status >= 500))
 		add("InvocationModelErrors", truth(s.status >= 300))
 		add("ModelLatency", float64(s.model.Microseconds()))
 		add("OverheadLatency", float64((s.total - s.model).Microseconds()))
+		if s.setup > 0 {
+			add("ModelSetupTime", float64(s.setup.Microseconds()))
+		}
+		if s.first > 0 {
+			add("FirstChunkLatency", float64(s.first.Microseconds()))
+		}
+		if s.broken {
+			add("MidStreamErrors", 1)
+		}
+		for h, took := range s.hops {
+			hops[s.hosts[h]] = append(hops[s.hosts[h]], float64(took.Microseconds()))
+		}
 	}
 	var out []telemetry.Datum
-	for _, name := range []string{"Invocations", "InvocationsPerInstance", "Invocation4XXErrors", "Invocation5XXErrors",
-		"InvocationModelErrors", "ModelLatency", "OverheadLatency"} {
-		unit := "None"
-		if name == "ModelLatency" || name == "OverheadLatency" {
-			unit = "Microseconds"
-		}
-		out = append(out, telemetry.Datum{Name: name, Dimensions: dims, Time: now, Unit: unit, Values: series[name], Counts: ones})
+	for _, name := range slices.Sorted(maps.Keys(series)) {
+		out = append(out, datum(name, dims, series[name], now))
+	}
+	for _, host := range slices.Sorted(maps.Keys(hops)) {
+		out = append(out, datum("ContainerLatency", append(slices.Clone(dims), telemetry.Dimension{Name: "ContainerName", Value: host}), hops[host], now))
+	}
+	return out
+}
+
+// dataOfModels are the metrics of a multi-model endpoint. Source: "CloudWatch
+// Metrics for Multi-Model Endpoint Deployments".
+func dataOfModels(dims []telemetry.Dimension, models map[string][]float64, now time.Time) []telemetry.Datum {
+	var out []telemetry.Datum
+	for _, name := range slices.Sorted(maps.Keys(models)) {
+		out = append(out, datum(name, dims, models[name], now))
 	}
 	return out
 }

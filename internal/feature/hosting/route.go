@@ -31,6 +31,7 @@ type route struct {
 type fleetRoute struct {
 	generation int
 	config     string
+	shared     bool    // with another fleet
 	share      float64 // of the endpoint's requests, 0 to 1
 	variants   []variantRoute
 	total      float64       // sum of the weights of variants that have instances
@@ -44,7 +45,7 @@ type variantRoute struct {
 	targets []*target
 	random  bool
 	direct  bool     // the caller says which container
-	multi   bool     // the caller says which model
+	multi   int      // which container, from 1, holds many models, of which the caller names one; 0 for none
 	hosts   []string // names of the containers, where there are several
 	meter   *meter
 	gate    *gate // of a serverless variant, whose instances come on demand
@@ -56,6 +57,7 @@ type target struct {
 	at          spot
 	name        string             // i-0…
 	containers  []*serving.Backend // in the order of the model
+	models      *models            // of a multi-model container; nil without
 	outstanding atomic.Int64
 }
 

@@ -31,9 +31,17 @@ func (x *exchange) write(body io.Reader) error {
 		}
 		n, body = len(text), bytes.NewReader(text)
 	}
-	x.head("/invocations", x.contentType, n)
+	x.head(x.path(), x.contentType, n)
 	_, err := x.text.ReadFrom(body)
 	return err
+}
+
+// path is where the container that is asked next takes requests.
+func (x *exchange) path() string {
+	if x.v.multi == x.hop+1 {
+		return "/models/" + opaque(x.model) + "/invoke"
+	}
+	return "/invocations"
 }
 
 // head writes the head of a request with a body of n bytes into the buffer.
@@ -73,6 +81,8 @@ func (s *Service) ask(ctx context.Context, x *exchange) error {
 	switch {
 	case x.v.gate != nil:
 		err = s.askServerless(ctx, x)
+	case x.v.multi > 0:
+		err = s.askMultiModel(ctx, x)
 	case held != nil:
 		err = x.sendTo(ctx, held)
 	default:
@@ -146,9 +156,9 @@ func (x *exchange) chain(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		x.head("/invocations", contentType, between.Len())
-		x.text.Write(between.Bytes())
 		x.hop++
+		x.head(x.path(), contentType, between.Len())
+		x.text.Write(between.Bytes())
 		x.backend = x.t.containers[x.hop]
 		if x.answer, x.conn, err = x.backend.Post(ctx, x.text.Bytes(), x.deadline()); err != nil {
 			if errors.Is(err, serving.ErrNotSent) { // but the containers before had it
@@ -163,11 +173,19 @@ func (x *exchange) chain(ctx context.Context) error {
 func (s *Service) finish(x *exchange, _ error) {
 	if x.t != nil {
 		x.t.outstanding.Add(-1)
+		if x.release != nil {
+			x.release()
+			x.release = nil
+		}
 		if x.v.gate != nil {
 			x.v.gate.release(x.t, s.Now())
 		}
 	}
-	x.v.meter.add(sample{status: x.answer.Status, instances: len(x.v.targets), model: x.took, total: time.Since(x.start), setup: x.setup, first: x.firstChunk, hops: x.hops})
+	config := ""
+	if x.fleet != nil && x.fleet.shared {
+		config = x.fleet.config
+	}
+	x.v.meter.add(sample{config: config, hosts: x.v.hosts, broken: x.broken, status: x.answer.Status, instances: len(x.v.targets), model: x.took, total: time.Since(x.start), setup: x.setup, first: x.firstChunk, hops: x.hops})
 	x.t = nil
 }
 

@@ -3,7 +3,9 @@
 package hosting
 
 import (
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -30,7 +32,7 @@ func (s *Service) fleetRoute(o *owner, f *fleet, serve []spot, share float64) fl
 	for i := range f.Variants {
 		v := &f.Variants[i]
 		vr := variantRoute{name: v.Name, header: []string{v.Name}, weight: v.Weight, random: v.Random, direct: v.Model.Direct,
-			multi: v.Model.MultiModel() != nil, meter: s.meters.of(o.key, v.Name)}
+			multi: v.Model.MultiModel(), meter: s.meters.of(o.key, v.Name)}
 		if len(v.Model.Containers) > 1 {
 			for _, c := range v.Model.Containers {
 				vr.hosts = append(vr.hosts, c.Hostname)
@@ -88,8 +90,21 @@ func (s *Service) targetOf(o *owner, v *variant, at spot) *target {
 	first.mu.Lock()
 	defer first.mu.Unlock()
 	if first.target == nil || !slices.Equal(first.target.containers, t.containers) {
+		if k := v.Model.MultiModel(); k > 0 {
+			c := at
+			c.container = k - 1
+			_, home := s.foldersOf(o, c)
+			t.models = &models{objects: s.Objects, prefix: prefixOf(v.Model.Containers[k-1].Data.URI), dir: filepath.Join(home, "models"),
+				keep: v.Model.Containers[k-1].Cached, backend: t.containers[k-1], now: s.Now, meter: s.meters.of(o.key, v.Name), disk: modelsDisk}
+		}
 		first.target = t
 	}
 	first.leaving = time.Time{}
 	return first.target
+}
+
+// prefixOf ends a multi-model container's ModelDataUrl with a slash, as AWS
+// does, whose SDK leaves it out.
+func prefixOf(uri string) string {
+	return strings.TrimSuffix(uri, "/") + "/"
 }

@@ -164,6 +164,10 @@ type gate struct {
 	highest            int
 }
 
+func notReady(format string, args ...any) error {
+	return fault.New("ModelNotReadyException", http.StatusTooManyRequests, format, args...)
+}
+
 func throttled(endpoint string, limit int) error {
 	return fault.New("ThrottlingException", http.StatusTooManyRequests,
 		"Rate exceeded: endpoint %s has %d requests under way, which is its MaxConcurrency. Try again later.", endpoint, limit)
@@ -200,8 +204,7 @@ func (g *gate) acquire(ctx context.Context, endpoint string) (t *target, cold bo
 	} else { // it came at the same moment
 		g.put(<-come, time.Time{})
 	}
-	return nil, true, fault.New("ModelNotReadyException", http.StatusTooManyRequests,
-		"The model of endpoint %s is not ready: no instance could be started in time. Try again later.", endpoint)
+	return nil, true, notReady("The model of endpoint %s is not ready: no instance could be started in time. Try again later.", endpoint)
 }
 
 // free is the lowest instance without a request: the higher ones may go idle.

@@ -40,16 +40,23 @@ func (s *Service) startInstance(ctx context.Context, o *owner, at spot) {
 }
 
 func (s *Service) tryStart(ctx context.Context, o *owner, at spot) error {
-	f, v := o.at(at)
-	dir := filepath.Join(s.fleetDir(o.Seed, f.Generation), fmt.Sprintf("v%d", at.variant))
-	home := filepath.Join(dir, fmt.Sprintf("i%d", at.index))
-	if at.container > 0 {
-		dir, home = filepath.Join(dir, fmt.Sprintf("c%d", at.container)), filepath.Join(home, fmt.Sprintf("c%d", at.container))
-	}
+	_, v := o.at(at)
+	dir, home := s.foldersOf(o, at)
 	return s.launcher.Start(ctx, serving.Launch{ID: o.taskID(at), Region: o.key.Region, Name: o.endpoint, Model: &v.Model, Index: at.container,
 		Dir: dir, Home: home, InstanceType: v.InstanceType, MemoryBytes: v.Memory, MilliCPU: v.CPU,
 		Progress: telemetry.Stream{Account: o.key.Account, Region: o.key.Region,
 			Group: o.logGroup(), Name: v.Name + "/image-preparation"}})
+}
+
+// foldersOf are the folder that a container shares with those of other
+// instances, and its own, which is its /opt/ml.
+func (s *Service) foldersOf(o *owner, at spot) (dir, home string) {
+	dir = filepath.Join(s.fleetDir(o.Seed, at.generation), fmt.Sprintf("v%d", at.variant))
+	home = filepath.Join(dir, fmt.Sprintf("i%d", at.index))
+	if at.container > 0 {
+		dir, home = filepath.Join(dir, fmt.Sprintf("c%d", at.container)), filepath.Join(dir, fmt.Sprintf("i%d-c%d", at.index, at.container))
+	}
+	return dir, home
 }
 
 // fleetDir holds the files of one fleet, or of all when generation is 0.

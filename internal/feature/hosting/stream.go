@@ -70,7 +70,7 @@ func (s *Service) invokeStream(ctx context.Context, in *smr.InvokeEndpointWithRe
 		text, _ := json.Marshal(map[string]string{"Message": s.problem(&x, err), "ErrorCode": code})
 		_ = parts.to.Exception("ModelStreamError", text)
 		_ = parts.control.Flush()
-		x.answer.Status = http.StatusInternalServerError
+		x.answer.Status, x.broken = http.StatusInternalServerError, true
 	}
 	if !parts.first.IsZero() {
 		x.firstChunk = parts.first.Sub(x.start)
