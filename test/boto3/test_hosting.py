@@ -68,7 +68,6 @@ MODELS = {
     "no container": ({}, {"PrimaryContainer": None}, r"PrimaryContainer"),
     "both kinds of container": ({}, {"Containers": [{"Image": "{image}"}]}, r"PrimaryContainer and Containers"),
     "bad name": ({}, {"ModelName": "under_score"}, r"at 'modelName' failed to satisfy constraint: Member must satisfy regular"),
-    "many models": ({"Mode": "MultiModel"}, {}, r"not supported by Sagebrush yet"),
 }
 
 
@@ -133,8 +132,6 @@ CONFIGS = {
     "unknown instance type": ([{"InstanceType": "ml.m5.gigantic"}], r"Member must satisfy enum value set"),
     "eleven variants": ([{"VariantName": f"v{i}"} for i in range(11)], r"Member must have length less than or equal to 10"),
     "negative weight": ([{"InitialVariantWeight": -1.0}], r"InitialVariantWeight|initialVariantWeight"),
-    "serverless": ([{"InstanceType": None, "InitialInstanceCount": None,
-                     "ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5}}], r"not supported by Sagebrush yet"),
 }
 
 
