@@ -64,6 +64,7 @@ func TestDocsStates(t *testing.T) {
 		{"Training job", "Stopping ends in Completed or Failed when the container had ended by itself before it was told to stop.", training.Life()},
 		{"Processing job", "Stopping ends in Completed or Failed when the containers had ended by themselves before they were told to stop.", processing.Life()},
 		{"Endpoint", "Gone is never seen: the record is deleted in that moment.", hosting.Life()},
+		{"Inference component", "Gone is never seen, as of an endpoint.", hosting.ComponentLife()},
 	} {
 		fmt.Fprintf(&b, "\n## %s\n\n```mermaid\n%s```\n\n%s\n", f.title, f.life.Diagram(), f.note)
 		if len(f.life.Rest) > 0 {

@@ -63,11 +63,19 @@ func (s *Service) checkVariant(ctx context.Context, in *sm.CreateEndpointConfigI
 		return fault.Validation("InitialVariantWeight of variant %q must not be negative.", v.VariantName)
 	case len(v.InstancePools) > 0:
 		return fault.Validation("InstancePools (variant %q) is not supported by Sagebrush yet.", v.VariantName)
-	case v.ModelName == "":
-		return fault.Validation("Variant %q has no ModelName. Inference components are not supported by Sagebrush yet.", v.VariantName)
+	case v.ModelName == "" && in.ExecutionRoleArn == "":
+		return fault.Validation("Variant %q has no ModelName: for inference components ExecutionRoleArn must be specified.", v.VariantName)
+	case v.ModelName == "" && (v.ServerlessConfig != nil || in.AsyncInferenceConfig != nil):
+		return fault.Validation("ModelName must be specified for variant %q.", v.VariantName)
 	}
 	if v.InitialVariantWeight == nil {
 		v.InitialVariantWeight = new(1.0)
+	}
+	if v.ModelName == "" {
+		if err := s.Roles.Assumable(ctx, in.ExecutionRoleArn); err != nil {
+			return err
+		}
+		return checkInstances(in, v)
 	}
 	m, err := s.models.Find(ctx, v.ModelName)
 	if err != nil {

@@ -175,8 +175,9 @@ func ready(f *fleet, seen map[spot]look) bool {
 }
 
 // apply writes a step into the record.
-func (st *step) apply(r *endpointRecord) {
-	d := &r.Private
+func (st *step) apply(r *endpointRecord) { st.applyTo(&r.Private, &r.Status, &r.Doc.FailureReason) }
+
+func (st *step) applyTo(d *deployment, status, reason *string) {
 	if st.promote {
 		for i := range d.Fleets {
 			switch d.Fleets[i].Role {
@@ -186,13 +187,13 @@ func (st *step) apply(r *endpointRecord) {
 				d.Fleets[i].Role = current
 			}
 		}
-		r.Doc.FailureReason = ""
+		*reason = ""
 	}
 	if st.fail != "" {
 		if f := d.fleetOf(next); f != nil {
 			f.Role = old
 		}
-		r.Doc.FailureReason = st.fail
+		*reason = st.fail
 	}
 	kept := d.Fleets[:0:0]
 	for _, f := range d.Fleets {
@@ -214,7 +215,7 @@ func (st *step) apply(r *endpointRecord) {
 		}
 	}
 	if st.status != "" {
-		r.Status = st.status
+		*status = st.status
 	}
 }
 

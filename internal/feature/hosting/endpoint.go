@@ -4,6 +4,7 @@ package hosting
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -58,6 +59,31 @@ func (s *Service) checkEndpoint(ctx context.Context, in *sm.CreateEndpointInput,
 	r.Doc.LastDeploymentConfig = in.DeploymentConfig
 	r.Private = deployment{Seed: seedOf(r.ARN, s.Now()), Serial: 1, Fleets: []fleet{f}}
 	return nil
+}
+
+// deleteEndpoint is refused while inference components are there.
+// Source: API_DeleteEndpoint.
+func (s *Service) deleteEndpoint(ctx context.Context, in *sm.DeleteEndpointInput) (*sm.DeleteEndpointOutput, error) {
+	r, err := s.endpoints.Find(ctx, in.EndpointName)
+	if err != nil {
+		return nil, err
+	}
+	if all, err := s.componentsOf(ctx, r.Key); err != nil {
+		return nil, err
+	} else if len(all) > 0 {
+		return nil, fault.Validation("Cannot delete endpoint %q: it has %d inference component(s). Delete them first.", r.ARN, len(all))
+	}
+	_, err = s.endpoints.Edit(ctx, r.Key, func(r *endpointRecord) error {
+		if r.Status == sm.EndpointStatusDeleting || !endpointLife.May(r.Status, sm.EndpointStatusDeleting) {
+			return endpointFamily.Refused(r.ARN, r.Status)
+		}
+		r.Status = sm.EndpointStatusDeleting
+		return nil
+	})
+	if errors.Is(err, resource.ErrNotFound) {
+		err = endpointFamily.NotFound(r.ARN)
+	}
+	return &sm.DeleteEndpointOutput{}, err
 }
 
 func unsupportedDeployment(c *sm.DeploymentConfig) error {

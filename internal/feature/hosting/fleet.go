@@ -20,6 +20,11 @@ type deployment struct {
 	Seed   string  `json:"seed"`   // tells this endpoint from an earlier one of its name
 	Serial int     `json:"serial"` // generation of the newest fleet
 	Fleets []fleet `json:"fleets"`
+
+	// Of an inference component: how many copies it had before the update under
+	// way, and what it is once that is done.
+	Before *int                                       `json:"before,omitempty"`
+	Spec   *sm.InferenceComponentSpecificationSummary `json:"spec,omitempty"`
 }
 
 // role is what a fleet is for.
@@ -57,6 +62,10 @@ type variant struct {
 	// Memory and CPU are what one instance gets where no instance type says.
 	Memory int64 `json:"memory,omitempty"` // bytes
 	CPU    int64 `json:"cpu,omitempty"`    // thousandths of a processor
+	// Need is what a copy of an inference component takes of an instance, Pack
+	// that it goes where the least is left.
+	Need room `json:"need,omitzero"`
+	Pack bool `json:"pack,omitempty"`
 
 	Managed *sm.ProductionVariantManagedInstanceScaling `json:"managed,omitempty"`
 }
@@ -145,14 +154,14 @@ func (s *Service) plan(ctx context.Context, config *sm.DescribeEndpointConfigOut
 		f.Capture = c
 	}
 	for _, pv := range config.ProductionVariants {
-		v, err := s.planVariant(ctx, &pv)
+		v, err := s.planVariant(ctx, config, &pv)
 		if err != nil {
 			return fleet{}, err
 		}
 		f.Variants = append(f.Variants, v)
 	}
 	for _, pv := range config.ShadowProductionVariants {
-		v, err := s.planVariant(ctx, &pv)
+		v, err := s.planVariant(ctx, config, &pv)
 		if err != nil {
 			return fleet{}, err
 		}
@@ -162,7 +171,7 @@ func (s *Service) plan(ctx context.Context, config *sm.DescribeEndpointConfigOut
 	return f, nil
 }
 
-func (s *Service) planVariant(ctx context.Context, pv *sm.ProductionVariant) (variant, error) {
+func (s *Service) planVariant(ctx context.Context, config *sm.DescribeEndpointConfigOutput, pv *sm.ProductionVariant) (variant, error) {
 	v := variant{Name: pv.VariantName, InstanceType: pv.InstanceType, Weight: *pv.InitialVariantWeight, Startup: startupDefault,
 		Random: pv.RoutingConfig != nil && pv.RoutingConfig.RoutingStrategy == "RANDOM", Managed: pv.ManagedInstanceScaling}
 	if pv.InitialInstanceCount != nil {
@@ -177,7 +186,8 @@ func (s *Service) planVariant(ctx context.Context, pv *sm.ProductionVariant) (va
 		v.Count = v.Serverless.atStart()
 	}
 	v.Highest = v.Count
-	if pv.ModelName == "" {
+	if pv.ModelName == "" { // what inference components have of it is the config's
+		v.Model.Role, v.Model.Isolated = config.ExecutionRoleArn, config.EnableNetworkIsolation != nil && *config.EnableNetworkIsolation
 		return v, nil
 	}
 	m, err := s.models.Find(ctx, pv.ModelName)

@@ -59,14 +59,17 @@ type Service struct {
 	models    *resource.Store[sm.DescribeModelOutput, resource.None]
 	configs   *resource.Store[sm.DescribeEndpointConfigOutput, resource.None]
 	endpoints *resource.Store[sm.DescribeEndpointOutput, deployment]
-	loop      *reconcile.Loop[resource.Key]
 	loops     map[string]*reconcile.Loop[resource.Key] // by family
 	launcher  serving.Launcher
 	routes    routeTable
-	meters    meters
-	sessions  sessions
-	gates     gates
-	shadows   atomic.Int64 // copies of requests that are under way
+
+	components      *resource.Store[sm.DescribeInferenceComponentOutput, deployment]
+	componentRoutes routeTable // by the component's name
+
+	meters   meters
+	sessions sessions
+	gates    gates
+	shadows  atomic.Int64 // copies of requests that are under way
 
 	mu        sync.Mutex
 	instances map[runtime.ID]*instance // being watched
@@ -87,17 +90,21 @@ func New(o Options) *Service {
 	s := &Service{Options: o, instances: map[runtime.ID]*instance{},
 		models:    resource.New(o.DB, modelFamily),
 		configs:   resource.New(o.DB, configFamily),
-		endpoints: resource.New(o.DB, endpointFamily),
+		endpoints: resource.New(o.DB, endpointFamily), components: resource.New(o.DB, componentFamily),
 	}
 	s.meters.now = o.Now
 	s.gates.idle, s.gates.wake = o.ServerlessIdle, s.wake
 	s.launcher = serving.Launcher{Runtime: o.Runtime, Images: o.Images, Objects: o.Objects, Logs: o.Logs, Env: o.Env, Reach: o.Reach}
-	s.loop = reconcile.New(reconcile.Options[resource.Key]{
-		Name: endpointFamily.Path, Reconcile: s.reconcile, List: s.endpoints.Unsettled,
-		Workers: 16, // a look may make an image ready
-		Log:     o.Log, Metrics: o.Loops,
-	})
-	s.loops = map[string]*reconcile.Loop[resource.Key]{endpointFamily.Path: s.loop}
+	s.loops = map[string]*reconcile.Loop[resource.Key]{
+		endpointFamily.Path: reconcile.New(reconcile.Options[resource.Key]{
+			Name: endpointFamily.Path, Reconcile: s.reconcile, List: s.endpoints.Unsettled,
+			Workers: 16, // a look may make an image ready
+			Log:     o.Log, Metrics: o.Loops,
+		}),
+		componentFamily.Path: reconcile.New(reconcile.Options[resource.Key]{
+			Name: componentFamily.Path, Reconcile: s.reconcileComponent, List: s.components.Unsettled,
+			Workers: 4, Log: o.Log, Metrics: o.Loops,
+		})}
 	o.DB.Watch(func(r resource.Row) {
 		if !r.Settled {
 			s.wake(r.Key)
@@ -121,9 +128,16 @@ func (s *Service) Install(t *op.Table) {
 	resource.Create(t, sm.CreateEndpoint, s.endpoints, s.checkEndpoint)
 	resource.Describe(t, sm.DescribeEndpoint, s.endpoints)
 	resource.List(t, sm.ListEndpoints, s.endpoints)
-	resource.Stop(t, sm.DeleteEndpoint, s.endpoints, sm.EndpointStatusDeleting)
+	op.Handle(t, sm.DeleteEndpoint, s.deleteEndpoint)
 	op.Handle(t, sm.UpdateEndpoint, s.updateEndpoint)
 	op.Handle(t, sm.UpdateEndpointWeightsAndCapacities, s.updateWeights)
+
+	resource.Create(t, sm.CreateInferenceComponent, s.components, s.checkComponent)
+	resource.Describe(t, sm.DescribeInferenceComponent, s.components)
+	resource.ListWith(t, sm.ListInferenceComponents, s.components, resource.Listing[sm.ListInferenceComponentsInput, sm.DescribeInferenceComponentOutput, deployment, sm.InferenceComponentSummary]{Match: ofEndpoint})
+	resource.Stop(t, sm.DeleteInferenceComponent, s.components, sm.InferenceComponentStatusDeleting)
+	op.Handle(t, sm.UpdateInferenceComponent, s.updateComponent)
+	op.Handle(t, sm.UpdateInferenceComponentRuntimeConfig, s.updateCopies)
 
 	op.Stream(t, smr.InvokeEndpoint, s.invoke)
 	op.Stream(t, smr.InvokeEndpointWithResponseStream, s.invokeStream)
@@ -133,7 +147,9 @@ func (s *Service) Install(t *op.Table) {
 func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	s.background.start(ctx)
-	g.Go(func() error { return s.loop.Run(ctx) })
+	for _, loop := range s.loops {
+		g.Go(func() error { return loop.Run(ctx) })
+	}
 	g.Go(func() error { return s.followEvents(ctx) })
 	g.Go(func() error { return s.publishMetrics(ctx) })
 	err := g.Wait()

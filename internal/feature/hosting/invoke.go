@@ -100,8 +100,15 @@ func (s *Service) find(x *exchange, async bool) error {
 		return refuse("Endpoint %s of account %s not found.", x.endpoint, x.caller.Account)
 	case r.async && !async:
 		return refuse("Endpoint %s is an asynchronous endpoint. Use InvokeEndpointAsync to invoke it.", x.endpoint)
+	case r.shared && x.component == "":
+		return refuse("Inference Component Name header is required for endpoints to which you plan to deploy inference components. Please include Inference Component Name header or consider using SageMaker models.")
+	case !r.shared && x.component != "":
+		return refuse("Endpoint %s has no inference components: InferenceComponentName cannot be specified.", x.endpoint)
 	case !r.async && async:
 		return refuse("Endpoint %s is not an asynchronous endpoint. Use InvokeEndpoint to invoke it.", x.endpoint)
+	}
+	if r.shared {
+		return s.findComponent(x)
 	}
 	u := 0.0
 	if len(r.fleets) > 1 {
@@ -115,6 +122,24 @@ func (s *Service) find(x *exchange, async bool) error {
 		return unavailable(x.endpoint)
 	}
 	return x.checkAim()
+}
+
+// findComponent chooses the copies of an inference component.
+func (s *Service) findComponent(x *exchange) error {
+	r := s.componentRoutes.find(routeKey{x.caller.Account, x.caller.Region, x.component})
+	if r == nil || r.endpoint != x.endpoint {
+		return refuse("Inference Component %s of endpoint %s not found.", x.component, x.endpoint)
+	}
+	x.fleet = &r.fleets[0]
+	x.v = &x.fleet.variants[0]
+	if x.variant != "" && x.variant != x.v.name {
+		return refuse("Variant %s of endpoint %s was not found.", x.variant, x.endpoint)
+	}
+	if len(x.v.targets) == 0 {
+		x.v.meter.add(sample{status: notTaken})
+		return refuse("Inference Component has no capacity to process this request. ApplicationAutoScaling may be in-progress (if configured) or try to increase the capacity by invoking UpdateInferenceComponentRuntimeConfig API.")
+	}
+	return nil
 }
 
 func refuse(format string, args ...any) error {
@@ -132,8 +157,6 @@ func (x *exchange) checkAim() error {
 		return refuse("Endpoint %s is not a multi-container endpoint with direct invocation: TargetContainerHostname cannot be specified.", x.endpoint)
 	case x.container == "" && x.v.direct:
 		return refuse("Endpoint %s is a multi-container endpoint with direct invocation: TargetContainerHostname must be specified.", x.endpoint)
-	case x.component != "":
-		return refuse("Endpoint %s has no inference components: InferenceComponentName cannot be specified.", x.endpoint)
 	}
 	if x.v.direct {
 		for i, name := range x.v.hosts {

@@ -25,6 +25,10 @@ type routeKey struct{ account, region, name string }
 type route struct {
 	fleets []fleetRoute // two while traffic moves from one to the other
 	async  bool         // takes InvokeEndpointAsync only
+	// shared says that the endpoint's requests go to inference components, each of
+	// which has a route of its own, with the endpoint's name in it.
+	shared   bool
+	endpoint string
 }
 
 // fleetRoute is the part of a route that one fleet serves.

@@ -7,11 +7,13 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 )
 
 // serve routes the endpoint's traffic to the instances of the step.
 func (s *Service) serve(r *endpointRecord, st step) {
-	if len(st.serve) == 0 && s.routes.find(keyOf(r.Key)) == nil {
+	if r.Status == sm.EndpointStatusCreating && !st.promote {
 		return // not in service yet
 	}
 	main := r.Private.fleetOf(current)
@@ -22,6 +24,9 @@ func (s *Service) serve(r *endpointRecord, st step) {
 		return
 	}
 	out := &route{async: main.Async != nil, fleets: []fleetRoute{s.fleetRoute(endpointOwner(r), main, st.serve, 1)}}
+	for _, v := range main.Variants {
+		out.shared = out.shared || len(v.Model.Containers) == 0
+	}
 	s.routes.set(r.Key, out)
 }
 
