@@ -109,6 +109,7 @@ func (s *Service) giveUpComponent(ctx context.Context, r componentRecord) (recon
 		now.Status, d.Spec = sm.InferenceComponentStatusInService, nil
 		if f := d.fleetOf(current); f != nil && d.Before != nil {
 			f.Variants[0].Count = *d.Before
+			now.Doc.RuntimeConfig.DesiredCopyCount = new(int64(*d.Before))
 		}
 		d.Before = nil
 	})
