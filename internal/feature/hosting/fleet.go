@@ -12,6 +12,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 	"github.com/sagebrush-ml/sagebrush/internal/serving"
+	"github.com/sagebrush-ml/sagebrush/internal/taskgroup"
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 )
 
@@ -75,6 +76,18 @@ type serverless struct {
 	MemoryMB       int `json:"memoryMB"`
 	MaxConcurrency int `json:"maxConcurrency"`
 	Provisioned    int `json:"provisioned,omitempty"`
+}
+
+// limits is a task with what an instance of the variant may use of the machine.
+func (v *variant) limits(id runtime.ID) runtime.Task {
+	t := taskgroup.Limit(runtime.Task{ID: id}, v.InstanceType)
+	if v.Memory > 0 {
+		t.MemoryBytes = v.Memory
+	}
+	if v.CPU > 0 {
+		t.MilliCPU = v.CPU
+	}
+	return t
 }
 
 // spot names one place for a task: which container of which instance of which

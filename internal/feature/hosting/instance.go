@@ -69,6 +69,8 @@ func (s *Service) watch(o *owner, at spot, id runtime.ID, state runtime.State) *
 		in.backend = serving.Dial(state.Addr)
 		s.background.do(func(context.Context) { s.probe(ctx, in, in.backend) })
 		s.ship(o, in, state.Started)
+		_, v := o.at(at)
+		s.background.do(func(context.Context) { s.measure(ctx, o.key, in, v.Name, v.limits(id)) })
 	case state.Phase == runtime.Exited && !(in.ended && state.Started.Equal(in.started)):
 		if !state.Started.Equal(in.started) { // it ended while no server was there to see
 			in.started = state.Started

@@ -87,11 +87,17 @@ func (ms *meters) of(k resource.Key, variant string) *meter {
 	return ms.all[key]
 }
 
+// gaugeEvery is between two publications of what is under way: the period of the
+// high-resolution metrics that autoscaling goes by.
+const gaugeEvery = 10 * time.Second
+
 // publishMetrics hands the samples to CloudWatch each second, and the last ones
 // when the server stops.
 func (s *Service) publishMetrics(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	gauges := time.NewTicker(gaugeEvery)
+	defer gauges.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -99,6 +105,8 @@ func (s *Service) publishMetrics(ctx context.Context) error {
 			return ctx.Err()
 		case <-tick.C:
 			s.publish(ctx)
+		case <-gauges.C:
+			s.publishGauges(ctx)
 		}
 	}
 }
@@ -121,11 +129,7 @@ func (s *Service) publish(ctx context.Context) {
 	s.meters.mu.Unlock()
 	now := s.meters.now()
 	for k, t := range all {
-		put := func(data []telemetry.Datum) {
-			if err := s.Metrics.Put(ctx, k.account, k.region, "AWS/SageMaker", data); err != nil {
-				s.Log.Warn("endpoint metrics not stored", "name", k.name, "err", err)
-			}
-		}
+		put := func(data []telemetry.Datum) { s.put(ctx, k, "AWS/SageMaker", data) }
 		if len(t.samples) > 0 {
 			put(dataOfSamples(k.dimensions(""), t.samples, now))
 		}

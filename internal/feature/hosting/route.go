@@ -79,6 +79,14 @@ func (t *routeTable) find(k routeKey) *route {
 	return (*m)[k]
 }
 
+// all is the table as it is now: not to be changed.
+func (t *routeTable) all() map[routeKey]*route {
+	if m := t.table.Load(); m != nil {
+		return *m
+	}
+	return nil
+}
+
 func (t *routeTable) change(f func(map[routeKey]*route)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

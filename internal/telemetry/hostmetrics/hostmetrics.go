@@ -19,7 +19,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/telemetry"
 )
 
-// Host is a task that is measured. All fields are required.
+// Host is a task that is measured.
 type Host struct {
 	Runtime runtime.Runtime // measured only if it is a runtime.Meter
 	// Task is what runs: its ID is measured, and its MilliCPU, MemoryBytes and
@@ -30,6 +30,10 @@ type Host struct {
 	Account, Region string
 	Namespace       string // "/aws/sagemaker/TrainingJobs"
 	Name            string // the dimension Host: "{job}/algo-1"
+	// Dimensions stand instead of Host where they are set.
+	Dimensions []telemetry.Dimension
+	// Every is between two measurements, once the first are done; 1 s when 0.
+	Every time.Duration
 }
 
 // How often a host is measured and its values are published. Several seconds
@@ -58,7 +62,11 @@ func Watch(ctx context.Context, h Host) error {
 	s := sampler{host: h}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for wait, absent := firstWait, 0; ; wait = min(2*wait, sampleEvery) {
+	every := h.Every
+	if every == 0 {
+		every = sampleEvery
+	}
+	for wait, absent := firstWait, 0; ; wait = min(2*wait, every) {
 		select {
 		case <-ctx.Done():
 			s.publish(context.WithoutCancel(ctx)) // the values that are there are the task's still
@@ -131,8 +139,11 @@ func (s *sampler) take(u runtime.Usage) {
 }
 
 func (s *sampler) add(name string, at time.Time, value float64) {
-	s.data = append(s.data, telemetry.Datum{Name: name, Time: at, Unit: "Percent", Value: value,
-		Dimensions: []telemetry.Dimension{{Name: "Host", Value: s.host.Name}}})
+	dims := s.host.Dimensions
+	if dims == nil {
+		dims = []telemetry.Dimension{{Name: "Host", Value: s.host.Name}}
+	}
+	s.data = append(s.data, telemetry.Datum{Name: name, Time: at, Unit: "Percent", Value: value, Dimensions: dims})
 }
 
 // publish hands over the values that were not yet.
