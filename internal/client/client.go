@@ -35,12 +35,13 @@ type Service struct {
 
 // The services that the tools ask.
 var (
-	SageMaker = Service{Signing: "sagemaker", Target: "SageMaker"}
-	Logs      = Service{Signing: "logs", Target: "Logs_20140328"}
-	Sagebrush = Service{Signing: "sagemaker", Target: "Sagebrush"} // what AWS does not have
-	STS       = Service{Signing: "sts", Version: "2011-06-15"}
-	IAM       = Service{Signing: "iam", Version: "2010-05-08", Global: true}
-	s3        = Service{Signing: "s3"}
+	SageMaker  = Service{Signing: "sagemaker", Target: "SageMaker"}
+	Logs       = Service{Signing: "logs", Target: "Logs_20140328"}
+	CloudWatch = Service{Signing: "monitoring", Target: "GraniteServiceVersion20100801"}
+	Sagebrush  = Service{Signing: "sagemaker", Target: "Sagebrush"} // what AWS does not have
+	STS        = Service{Signing: "sts", Version: "2011-06-15"}
+	IAM        = Service{Signing: "iam", Version: "2010-05-08", Global: true}
+	s3         = Service{Signing: "s3"}
 )
 
 // Options of a Client; all but HTTP are required.
@@ -159,23 +160,6 @@ func (c *Client) Query(ctx context.Context, s Service, operation string, in url.
 	return nil
 }
 
-// InvokeEndpoint asks an endpoint for predictions. It returns the answer as
-// the model gave it.
-func (c *Client) InvokeEndpoint(ctx context.Context, endpoint, contentType, accept string, body []byte) ([]byte, error) {
-	const operation = "InvokeEndpoint"
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost,
-		c.url+"/endpoints/"+url.PathEscape(endpoint)+"/invocations", bytes.NewReader(body))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", operation, err)
-	}
-	r.Header.Set("Content-Type", contentType)
-	if accept != "" {
-		r.Header.Set("Accept", accept)
-	}
-	c.sign(r, SageMaker, body)
-	return c.do(r, operation)
-}
-
 func (c *Client) sign(r *http.Request, s Service, body []byte) {
 	region := c.region
 	if s.Global {
@@ -186,6 +170,21 @@ func (c *Client) sign(r *http.Request, s Service, body []byte) {
 
 // do sends r and reads the whole answer. what is being done goes into errors.
 func (c *Client) do(r *http.Request, what string) ([]byte, error) {
+	resp, err := c.send(r, what)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, fmt.Errorf("%s: read answer: %w", what, err)
+	}
+	return body, nil
+}
+
+// send sends r. The caller closes the answer's body; an answer that is an error
+// has been read and closed.
+func (c *Client) send(r *http.Request, what string) (*http.Response, error) {
 	resp, err := c.http.Do(r)
 	if err != nil {
 		if u, ok := errors.AsType[*url.Error](err); ok {
@@ -193,13 +192,13 @@ func (c *Client) do(r *http.Request, what string) ([]byte, error) {
 		}
 		return nil, fmt.Errorf("%s at %s: %w", what, c.url, err)
 	}
+	if resp.StatusCode < 300 {
+		return resp, nil
+	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return nil, fmt.Errorf("%s: read answer: %w", what, err)
 	}
-	if resp.StatusCode >= 300 {
-		return nil, fmt.Errorf("%s: %w", what, faultOf(resp, body))
-	}
-	return body, nil
+	return nil, fmt.Errorf("%s: %w", what, faultOf(resp, body))
 }

@@ -28,6 +28,7 @@ func (o oneKey) Lookup(_ context.Context, id string) (auth.Key, bool, error) {
 // request is what a server saw, after it had verified the signature.
 type request struct {
 	method, path, target, contentType, body string
+	header                                  http.Header
 	scope                                   auth.Scope
 }
 
@@ -46,7 +47,7 @@ func serve(t *testing.T, key auth.Key, answer func(request) (int, string)) (*cli
 		if err != nil {
 			t.Errorf("%s %s is refused: %v", r.Method, r.URL, err)
 		}
-		got := request{r.Method, r.URL.EscapedPath(), r.Header.Get("X-Amz-Target"), r.Header.Get("Content-Type"), string(body), scope}
+		got := request{r.Method, r.URL.EscapedPath(), r.Header.Get("X-Amz-Target"), r.Header.Get("Content-Type"), string(body), r.Header, scope}
 		seen = append(seen, got)
 		status, text := answer(got)
 		w.WriteHeader(status)
