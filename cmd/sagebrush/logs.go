@@ -5,7 +5,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -43,22 +42,11 @@ Examples:
 
 // Run prints the log.
 func (c *logsCmd) Run() error {
-	home, err := c.dir()
-	if err != nil {
-		return err
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	f, err := locate(ctx, home)
-	switch {
-	case errors.Is(err, errNoHome), errors.Is(err, errNotRunning):
-		return fmt.Errorf("%s: %w; start one by `sagebrush serve%s`", home, err, homeOption(home))
-	case err != nil:
+	cl, err := c.connect(ctx, c.Region)
+	if err != nil {
 		return err
-	}
-	cl := f.client
-	if c.Region != "" {
-		cl = client.New(client.Options{URL: cl.URL(), Key: f.creds.Key(), Region: c.Region})
 	}
 	err = c.print(ctx, cl, os.Stdout, os.Stderr)
 	if ctx.Err() != nil {

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"path/filepath"
@@ -72,30 +71,7 @@ func mustCall(t *testing.T, f found, s client.Service, operation string, in, out
 
 func TestLogs(t *testing.T) {
 	home := filepath.Join(t.TempDir(), "home")
-	startServer(t, home)
-	f, err := locate(t.Context(), home)
-	if err != nil {
-		t.Fatal(err)
-	}
-	demo := sagebrush(t, nil, "demo", "--home", home, "--json")
-	var o outcome
-	if err := json.Unmarshal([]byte(demo.stdout), &o); err != nil {
-		t.Fatalf("%s%s: %v", demo.stdout, demo.stderr, err)
-	}
-	// A serving task would outlive the server, and the test.
-	t.Cleanup(func() {
-		name := map[string]string{"EndpointName": o.Endpoint}
-		if err := f.client.Call(context.Background(), client.SageMaker, "DeleteEndpoint", name, nil); err != nil {
-			t.Error(err)
-		}
-		for range 500 {
-			if f.client.Call(context.Background(), client.SageMaker, "DescribeEndpoint", name, nil) != nil {
-				return
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
-		t.Error("the endpoint is not gone")
-	})
+	f, o := deployed(t, home)
 	t.Run("a job that has ended", func(t *testing.T) {
 		out, notes, err := logsOf(t, f, logsCmd{Name: o.TrainingJob, Follow: true})
 		if err != nil || !strings.Contains(notes, "this is the training job; --kind endpoint shows") { // the demonstration calls both the same

@@ -17,6 +17,8 @@ type cli struct {
 	Run       runCmd       `cmd:"" help:"Run a command against the server: sagebrush run -- python train.py. Starts one if none runs."`
 	Demo      demoCmd      `cmd:"" help:"Train, deploy and ask a model, from data that comes with the binary."`
 	Logs      logsCmd      `cmd:"" help:"Print the log of a job or an endpoint: sagebrush logs -f JOB."`
+	Invoke    invokeCmd    `cmd:"" help:"Ask an endpoint: sagebrush invoke ENDPOINT --csv 1,2,3."`
+	Top       topCmd       `cmd:"" help:"Show the endpoints as they run: requests, latency, errors, instances."`
 	Interrupt interruptCmd `cmd:"" help:"Take the spot capacity of a training job away: sagebrush interrupt JOB."`
 	Algo      algoCmd      `cmd:"" help:"Run a built-in algorithm by itself, on a folder laid out like /opt/ml."`
 	Feed      feedCmd      `cmd:"" hidden:"" help:"Stream data to a training container; the server starts this."`

@@ -149,7 +149,7 @@ func (s *serving) end(t *testing.T) int {
 }
 
 func TestHelp(t *testing.T) {
-	for _, name := range []string{"", "serve", "env", "run", "demo", "doctor", "logs", "interrupt", "version", "algo train", "algo serve"} {
+	for _, name := range []string{"", "serve", "env", "run", "demo", "doctor", "logs", "invoke", "top", "interrupt", "version", "algo train", "algo serve"} {
 		t.Run(cmpName(name), func(t *testing.T) {
 			got := sagebrush(t, nil, append(strings.Fields(name), "--help")...)
 			if got.code != 0 || got.stderr != "" {
