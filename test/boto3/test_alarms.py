@@ -52,6 +52,7 @@ def test_an_alarm_of_ten_seconds_goes_to_alarm_and_back(server, cloudwatch):
     data = json.loads(alarm["StateReasonData"])
     assert data["statistic"] == "Sum" and data["period"] == 10 and data["evaluatedDatapoints"][0]["value"] >= 8
     assert alarm["StateTransitionedTimestamp"] == alarm["StateUpdatedTimestamp"]
+    put(cloudwatch, space, 1.0)
     poll(lambda: described(cloudwatch, name)["StateValue"] == "OK", 45, "the alarm to be OK again")
     pages = cloudwatch.get_paginator("describe_alarm_history").paginate(AlarmName=name, ScanBy="TimestampAscending")
     items = [i for p in pages for i in p["AlarmHistoryItems"]]

@@ -388,4 +388,3 @@ func TestAlarmsOutliveTheServer(t *testing.T) {
 	b.expect(t, "math", stateAlarm)
 	b.expect(t, "c", stateAlarm)
 }
-

@@ -70,7 +70,7 @@ func newPlan(queries []wcw.MetricDataQuery, name string) (*plan, error) {
 			continue
 		}
 		if strings.HasPrefix(strings.ToUpper(strings.TrimSpace(q.Expression)), "SELECT ") {
-			return nil, mathError(q.Id, fmt.Errorf("Metrics Insights queries are not supported by Sagebrush"))
+			return nil, mathError(q.Id, fmt.Errorf("queries of Metrics Insights are not supported by Sagebrush"))
 		}
 		var err error
 		if q.expr, err = parseMath(q.Expression); err != nil {
