@@ -8,7 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
-	"regexp"
+	"maps"
 	"slices"
 	"time"
 
@@ -23,12 +23,11 @@ const (
 	maxDatapoints = 100_800 // in one answer; also the default
 )
 
-var queryID = regexp.MustCompile(`^[a-z][a-zA-Z0-9_]*$`)
-
-// getMetricData is API_GetMetricData for metrics; expressions are refused. What
-// does not fit in MaxDatapoints comes with the next token.
+// getMetricData is API_GetMetricData for metrics and metric math. What does not
+// fit in MaxDatapoints comes with the next token.
 func (s *Service) getMetricData(ctx context.Context, in *wcw.GetMetricDataInput) (*wcw.GetMetricDataOutput, error) {
-	if err := checkQueries(in); err != nil {
+	p, err := checkQueries(in)
+	if err != nil {
 		return nil, err
 	}
 	limit := maxDatapoints
@@ -49,105 +48,102 @@ func (s *Service) getMetricData(ctx context.Context, in *wcw.GetMetricDataInput)
 	out := &wcw.GetMetricDataOutput{MetricDataResults: []wcw.MetricDataResult{}, Messages: []wcw.MessageData{}}
 	err = s.file.Read(ctx, func(q sqlfile.Querier) error {
 		begin, left := skip, limit
-		for i := range in.MetricDataQueries {
-			mq := &in.MetricDataQueries[i]
-			if mq.ReturnData != nil && !*mq.ReturnData {
+		read := map[int]line{}
+		for i := range p.queries {
+			if !p.queries[i].returned() {
 				continue
 			}
-			r, err := s.result(ctx, q, in, mq)
+			results, err := s.results(ctx, q, in, p, i, read)
 			if err != nil {
 				return err
 			}
-			// The page is a stretch of all points, one query after the other. A
-			// query is answered, be it without points, until the stretch is past it.
-			n := len(r.Values)
-			from := min(begin, n)
-			to := min(from+left, n)
-			begin, left = begin-from, left-(to-from)
-			r.Timestamps, r.Values = r.Timestamps[from:to], r.Values[from:to]
-			if to < n {
-				r.StatusCode = "PartialData"
-				out.NextToken = makeOffset(skip+limit, sum)
+			for _, r := range results {
+				// The page is a stretch of all points, one series after the other. A
+				// series is answered, be it without points, until the stretch is past it.
+				n := len(r.Values)
+				from := min(begin, n)
+				to := min(from+left, n)
+				begin, left = begin-from, left-(to-from)
+				r.Timestamps, r.Values = r.Timestamps[from:to], r.Values[from:to]
+				if to < n {
+					r.StatusCode = "PartialData"
+					out.NextToken = makeOffset(skip+limit, sum)
+				}
+				out.MetricDataResults = append(out.MetricDataResults, r)
 			}
-			out.MetricDataResults = append(out.MetricDataResults, r)
 		}
 		return nil
 	})
 	return out, err
 }
 
-func checkQueries(in *wcw.GetMetricDataInput) error {
+func checkQueries(in *wcw.GetMetricDataInput) (*plan, error) {
 	if !in.StartTime.Before(in.EndTime.Time) {
-		return validation("The parameter EndTime must be greater than StartTime.")
+		return nil, validation("The parameter EndTime must be greater than StartTime.")
 	}
 	if len(in.MetricDataQueries) > maxQueries {
-		return validation("The collection MetricDataQueries must not have a size greater than %d.", maxQueries)
+		return nil, validation("The collection MetricDataQueries must not have a size greater than %d.", maxQueries)
 	}
-	ids := map[string]bool{}
-	for i, q := range in.MetricDataQueries {
-		path := fmt.Sprintf("MetricDataQueries.member.%d", i+1)
-		switch {
-		case !queryID.MatchString(q.Id):
-			return validation("The value %s for parameter %s.Id is not matching the expected pattern ^[a-z][a-zA-Z0-9_]*$.", q.Id, path)
-		case ids[q.Id]:
-			return validation("The values for parameter Id in MetricDataQueries are not unique.")
-		case q.Expression != "" && q.MetricStat != nil:
-			return validation("The parameters %s.Expression and %s.MetricStat are mutually exclusive and you have specified both.", path, path)
-		case q.Expression != "":
-			return validation("%s.Expression: metric math and search expressions are not supported yet by Sagebrush. Ask for each metric with MetricStat.", path)
-		case q.MetricStat == nil:
-			return validation("Either %s.Expression or %s.MetricStat must be specified.", path, path)
-		case q.MetricStat.Metric.Namespace == "" || q.MetricStat.Metric.MetricName == "":
-			return validation("The parameters %s.MetricStat.Metric.Namespace and MetricName are required.", path)
-		case !goodPeriod(*q.MetricStat.Period):
-			return validation(periodText, path+".MetricStat.Period")
-		}
-		if _, ok := statisticOf(q.MetricStat.Stat); !ok {
-			return validation("The value %s for parameter %s.MetricStat.Stat is not supported.", q.MetricStat.Stat, path)
-		}
-		ids[q.Id] = true
+	p, err := newPlan(in.MetricDataQueries, "MetricDataQueries")
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	for i := range p.queries {
+		q := &p.queries[i]
+		if seconds := ceil(in.EndTime.Time) - in.StartTime.Unix(); q.expr != nil && seconds/q.period > maxDatapoints {
+			return nil, mathError(q.Id, fmt.Errorf("it has more than %d periods of %d seconds between StartTime and EndTime", maxDatapoints, q.period))
+		}
+	}
+	return p, nil
 }
 
-// result is one query's answer, whole. The data of all units count together
-// unless the query names one.
-func (s *Service) result(ctx context.Context, q sqlfile.Querier, in *wcw.GetMetricDataInput, mq *wcw.MetricDataQuery) (wcw.MetricDataResult, error) {
-	m := mq.MetricStat
-	r := wcw.MetricDataResult{Id: mq.Id, Label: mq.Label, StatusCode: "Complete", Timestamps: []wire.Time{}, Values: []float64{}}
-	if r.Label == "" {
-		r.Label = m.Metric.MetricName
-	}
-	units, err := s.look(ctx, q, newAsk(ctx, m.Metric.Namespace, m.Metric.MetricName, m.Metric.Dimensions, m.Unit,
-		in.StartTime.Time, in.EndTime.Time, *m.Period))
+// results is one query's answer, whole: a series, or, for an expression that
+// gives several, each of them.
+func (s *Service) results(ctx context.Context, q sqlfile.Querier, in *wcw.GetMetricDataInput, p *plan, i int, read map[int]line) ([]wcw.MetricDataResult, error) {
+	mq := &p.queries[i]
+	sp := span{in.StartTime.Unix() - mod(in.StartTime.Unix(), min(mq.period, 60)), ceil(in.EndTime.Time)}
+	got, err := p.run(i, sp, read, func(j int) (line, error) {
+		m := p.queries[j].MetricStat
+		a := newAsk(ctx, m.Metric.Namespace, m.Metric.MetricName, m.Metric.Dimensions, m.Unit, in.StartTime.Time, in.EndTime.Time, *m.Period)
+		l, err := s.metricLine(ctx, q, a, m.Stat, nil)
+		if label := p.queries[j].Label; label != "" {
+			l.label = label
+		}
+		return l, err
+	})
 	if err != nil {
-		return r, err
+		return nil, err
 	}
-	all := spans{}
-	for _, sp := range units {
-		for at, st := range sp {
-			if all[at] == nil {
-				all[at] = &stats{}
-			}
-			all[at].merge(st)
+	out := []wcw.MetricDataResult{}
+	for _, l := range got.lines {
+		r := wcw.MetricDataResult{Id: mq.Id, Label: label(mq, l.label), StatusCode: "Complete", Timestamps: []wire.Time{}, Values: []float64{}}
+		times := slices.Sorted(maps.Keys(l.points))
+		if in.ScanBy != "TimestampAscending" {
+			slices.Reverse(times)
 		}
-	}
-	read, _ := statisticOf(m.Stat)
-	times := make([]int64, 0, len(all))
-	for at := range all {
-		times = append(times, at)
-	}
-	slices.Sort(times)
-	if in.ScanBy != "TimestampAscending" {
-		slices.Reverse(times)
-	}
-	for _, at := range times {
-		if v, ok := read(all[at]); ok {
+		for _, at := range times {
 			r.Timestamps = append(r.Timestamps, wire.At(time.Unix(at, 0)))
-			r.Values = append(r.Values, v)
+			r.Values = append(r.Values, l.points[at])
 		}
+		out = append(out, r)
 	}
-	return r, nil
+	return out, nil
+}
+
+// label is what a series is called in the answer: an expression by its label or
+// id, and each of several by its metric too.
+func label(q *query, of string) string {
+	if q.expr == nil {
+		return of
+	}
+	own := q.Label
+	if own == "" {
+		own = q.Id
+	}
+	if q.shape == array && of != "" {
+		return own + " " + of
+	}
+	return own
 }
 
 // requestSum ties a token to its request.

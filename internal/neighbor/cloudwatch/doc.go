@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cloudwatch is CloudWatch's metrics as far as SageMaker's clients use
-// them, in a SQLite file of its own: data in, statistics and percentiles out.
+// Package cloudwatch is CloudWatch's metrics and alarms as far as SageMaker's
+// clients use them, in a SQLite file of its own: data in, statistics,
+// percentiles and metric math out, and alarms that watch them.
 //
 // # How data are kept
 //
@@ -13,8 +14,25 @@
 // the value. After three hours seconds become minutes, as in the service;
 // minutes are kept for fifteen days.
 //
+// # How alarms are evaluated
+//
+// A metric alarm is evaluated at the end of each of its periods, or of each
+// minute where they are longer, one second later, so that who reports once a
+// second has done so. decide is the policy, pure, and knows the service's rules
+// for missing data. A composite alarm is evaluated when a child changes. All
+// alarms are in memory too: to describe one costs microseconds.
+//
+// A state that SetAlarmState has set stays until the next evaluation, which
+// comes ten seconds later at the earliest.
+//
+// A change of state is one transaction: the alarm, its history, and the actions
+// that are due. Those are then done by Actions, and may be done again after a
+// crash. An Auto Scaling action is done once per change of state and not, as in
+// the service, once per period: who scales asks for the states.
+//
 // # Durability
 //
 // Queries see all data that were put before them. A kill -9 may lose the data
-// of the last half second; Close loses none.
+// of the last half second; Close loses none. Alarms and their history are
+// stored when the caller is answered.
 package cloudwatch

@@ -3,6 +3,7 @@
 package cloudwatch
 
 import (
+	"cmp"
 	"context"
 	_ "embed" // the schema
 	"errors"
@@ -26,6 +27,9 @@ type Options struct {
 	Path string           // of the SQLite file; made when missing
 	Log  *slog.Logger     // nil: slog.Default
 	Now  func() time.Time // nil: time.Now
+
+	Actions   Actions       // of alarms; nil: they are told in the history and not done
+	AlarmTick time.Duration // how often Run looks which alarms are due; 0: twice a second
 }
 
 // Service keeps metrics. It is safe for concurrent use.
@@ -33,6 +37,10 @@ type Service struct {
 	file *sqlfile.File
 	log  *slog.Logger
 	now  func() time.Time
+
+	alarms  *alarms
+	actions Actions
+	tick    time.Duration
 
 	// mu guards what is gathered and not yet written.
 	mu       sync.Mutex
@@ -57,8 +65,11 @@ func New(o Options) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open metric file %q: %w", o.Path, err)
 	}
-	s := &Service{file: f, log: o.Log, now: o.Now, known: map[string]*series{}, gathered: map[cell]*stats{}, flushing: make(chan struct{}, 1)}
+	s := &Service{file: f, log: o.Log, now: o.Now, alarms: newAlarms(), actions: o.Actions, tick: cmp.Or(o.AlarmTick, alarmEvery), known: map[string]*series{}, gathered: map[cell]*stats{}, flushing: make(chan struct{}, 1)}
 	s.flushing <- struct{}{}
+	if err := s.loadAlarms(context.Background()); err != nil {
+		return nil, errors.Join(fmt.Errorf("open metric file %q: %w", o.Path, err), f.Close())
+	}
 	return s, nil
 }
 
@@ -68,16 +79,39 @@ func (s *Service) Install(t *op.Table) {
 	op.Handle(t, wcw.ListMetrics, s.listMetrics)
 	op.Handle(t, wcw.GetMetricStatistics, s.getMetricStatistics)
 	op.Handle(t, wcw.GetMetricData, s.getMetricData)
+
+	op.Handle(t, wcw.PutMetricAlarm, s.putMetricAlarm)
+	op.Handle(t, wcw.PutCompositeAlarm, s.putCompositeAlarm)
+	op.Handle(t, wcw.DescribeAlarms, s.describeAlarms)
+	op.Handle(t, wcw.DescribeAlarmsForMetric, s.describeAlarmsForMetric)
+	op.Handle(t, wcw.DescribeAlarmHistory, s.describeAlarmHistory)
+	op.Handle(t, wcw.DeleteAlarms, s.deleteAlarms)
+	op.Handle(t, wcw.SetAlarmState, s.setAlarmState)
+	op.Handle(t, wcw.EnableAlarmActions, s.enableAlarmActions)
+	op.Handle(t, wcw.DisableAlarmActions, s.disableAlarmActions)
+	op.Handle(t, wcw.TagResource, s.tagResource)
+	op.Handle(t, wcw.UntagResource, s.untagResource)
+	op.Handle(t, wcw.ListTagsForResource, s.listTagsForResource)
 }
 
 const (
 	flushEvery = 500 * time.Millisecond
 	ageEvery   = 10 * time.Minute
+	alarmEvery = 500 * time.Millisecond
 )
 
-// Run writes what was gathered twice a second, and lets old samples age, until
-// ctx ends. It answers nil then: what fails is logged and tried again.
+// Run writes what was gathered twice a second, lets old samples age, evaluates
+// alarms and does their actions, until ctx ends. It answers nil then: what
+// fails is logged and tried again.
 func (s *Service) Run(ctx context.Context) error {
+	var loops sync.WaitGroup
+	defer loops.Wait()
+	loops.Go(func() {
+		s.every(ctx, s.tick, nil, "alarm evaluation failed", s.Evaluate)
+	})
+	loops.Go(func() { // apart, since whom an alarm calls may be slow
+		s.every(ctx, actEvery, s.alarms.kick, "alarm actions failed", s.Act)
+	})
 	flush, age := time.NewTicker(flushEvery), time.NewTicker(ageEvery)
 	defer flush.Stop()
 	defer age.Stop()
@@ -89,10 +123,27 @@ func (s *Service) Run(ctx context.Context) error {
 		case <-flush.C:
 			err = s.Flush(ctx)
 		case <-age.C:
-			err = s.Age(ctx)
+			err = errors.Join(s.Age(ctx), s.forgetHistory(ctx))
 		}
 		if err != nil && ctx.Err() == nil {
 			s.log.Error("metric upkeep failed", "err", err)
+		}
+	}
+}
+
+// every calls f each so often and when it is kicked.
+func (s *Service) every(ctx context.Context, d time.Duration, kick <-chan struct{}, failed string, f func(context.Context) error) {
+	tick := time.NewTicker(d)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-kick:
+		}
+		if err := f(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error(failed, "err", err)
 		}
 	}
 }

@@ -245,7 +245,7 @@ func TestGetMetricData(t *testing.T) {
 			t.Errorf("%d pages: %v", pages, got)
 		}
 	})
-	math := wcw.MetricDataQuery{Id: "e", Expression: "a*2"}
+	math := wcw.MetricDataQuery{Id: "e", Expression: "SEARCH('loss', 'Sum')"}
 	both := query("a", "Sum")
 	both.Expression = "x"
 	odd := query("a", "Sum")
@@ -264,7 +264,7 @@ func TestGetMetricData(t *testing.T) {
 		name, code, text string
 		in               wcw.GetMetricDataInput
 	}{
-		{"an expression", "ValidationError", "not supported yet", in(math)},
+		{"an expression that searches", "ValidationError", "SEARCH is not supported by Sagebrush", in(math)},
 		{"an expression and a metric", "ValidationError", "mutually exclusive", in(both)},
 		{"neither", "ValidationError", "must be specified", in(wcw.MetricDataQuery{Id: "a"})},
 		{"an ID in capitals", "ValidationError", "expected pattern", in(query("A", "Sum"))},
