@@ -11,6 +11,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/feature/hosting"
 	"github.com/sagebrush-ml/sagebrush/internal/feature/processing"
+	"github.com/sagebrush-ml/sagebrush/internal/feature/shadowtest"
 	"github.com/sagebrush-ml/sagebrush/internal/feature/tag"
 	"github.com/sagebrush-ml/sagebrush/internal/feature/training"
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/cloudwatch"
@@ -104,9 +105,13 @@ func (s *Server) build(ctx context.Context) error {
 	s.add("processing", process.Run)
 
 	host := hosting.New(hosting.Options{DB: db, Runtime: tasks, Images: catalog, Objects: objects, Logs: logStore,
-		Metrics: metrics, Roles: users, Dir: s.path("work", "hosting"), Env: around.serving, Reach: []string{door}, Log: log, Loops: loops})
+		Metrics: metrics, Roles: users, Table: s.table, Dir: s.path("work", "hosting"), Env: around.serving, Reach: []string{door}, Log: log, Loops: loops})
 	host.Install(s.table)
 	s.add("hosting", host.Run)
+
+	tests := shadowtest.New(shadowtest.Options{DB: db, Table: s.table, Roles: users, Log: log, Loops: loops})
+	tests.Install(s.table)
+	s.add("shadowtest", tests.Run)
 
 	// Everything that watches the store is made: now it may be written to.
 	if err := users.Ensure(ctx); err != nil {

@@ -34,7 +34,7 @@ func (s *Service) reconcileComponent(ctx context.Context, key resource.Key) (rec
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	st := decide(r.Status, &r.Private, r.Doc.FailureReason, seen, s.Now())
+	st := decide(r.Status, &r.Private, r.Doc.FailureReason, seen, nil, s.Now())
 	var on []int
 	if r.Status != sm.InferenceComponentStatusDeleting {
 		var fits bool
@@ -185,7 +185,7 @@ func (s *Service) growTo(ctx context.Context, e endpointRecord, name string, n i
 				v.Count, v.Highest = n, max(n, v.Highest)
 			}
 		}
-		describe(now, func(spot) bool { return true })
+		describe(now, func(spot) bool { return true }, nil)
 	})
 	if errors.Is(err, resource.ErrStale) {
 		return nil
@@ -254,17 +254,14 @@ func (s *Service) wakeEndpoint(r *componentRecord) {
 // serveComponent routes a component's requests to those of its copies that
 // answer.
 func (s *Service) serveComponent(r *componentRecord, st step) {
+	if r.Private.fleetOf(current) == nil && !st.promote {
+		return // not in service yet
+	}
 	o := componentOwner(r)
-	f := r.Private.fleetOf(current)
-	if st.promote {
-		f = r.Private.fleetOf(next)
+	fleets := s.fleetRoutes(o, st)
+	for i := range fleets {
+		v := &fleets[i].variants[0]
+		v.name, v.header = r.Doc.VariantName, []string{r.Doc.VariantName}
 	}
-	if f == nil {
-		return
-	}
-	fr := s.fleetRoute(o, f, st.serve, 1)
-	v := fr.variants[0]
-	v.name, v.header = r.Doc.VariantName, []string{r.Doc.VariantName}
-	fr.variants[0] = v
-	s.componentRoutes.set(r.Key, &route{endpoint: r.Doc.EndpointName, fleets: []fleetRoute{fr}})
+	s.componentRoutes.set(r.Key, &route{endpoint: r.Doc.EndpointName, fleets: fleets})
 }

@@ -29,11 +29,13 @@ func (s *Service) checkConfig(ctx context.Context, in *sm.CreateEndpointConfigIn
 	}{
 		{"AsyncInferenceConfig", in.AsyncInferenceConfig != nil}, {"ExplainerConfig", in.ExplainerConfig != nil},
 		{"CrossRegionTrafficConfig", in.CrossRegionTrafficConfig != nil},
-		{"DataCaptureConfig", in.DataCaptureConfig != nil && in.DataCaptureConfig.EnableCapture != nil && *in.DataCaptureConfig.EnableCapture},
 	} {
 		if part.set {
 			return fault.Validation("%s is not supported by Sagebrush yet.", part.member)
 		}
+	}
+	if err := checkCapture(in.DataCaptureConfig); err != nil {
+		return err
 	}
 	if n := len(in.ShadowProductionVariants); n > 0 && (n > 1 || len(in.ProductionVariants) != 1) {
 		return fault.Validation("With ShadowProductionVariants there must be exactly one shadow variant and one production variant; there are %d and %d.", n, len(in.ProductionVariants))

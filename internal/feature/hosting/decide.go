@@ -3,9 +3,9 @@
 package hosting
 
 import (
-	"fmt"
 	"time"
 
+	"github.com/sagebrush-ml/sagebrush/internal/feature/hosting/rollout"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 )
@@ -30,8 +30,13 @@ type step struct {
 	drop                []int  // generations of old fleets that are gone
 	trim                bool   // removed instances are gone: forget them
 	status              string // "" stays
-	gone                bool   // nothing is left of a deleted endpoint
-	again               time.Duration
+	// Of a deployment from one fleet to another.
+	stage    *rollout.Stage      // how far it has come, to be kept
+	shares   map[int]float64     // of the traffic, by generation; nil for one fleet
+	statuses map[string]statuses // of its variants, by name
+	stuck    string              // why neither the deployment nor its rollback could be completed
+	gone     bool                // nothing is left of a deleted endpoint
+	again    time.Duration
 }
 
 // maxCrashes is how often an instance of a new fleet may end by itself before
@@ -43,47 +48,49 @@ const maxCrashes = 3
 const pendingPoll = 50 * time.Millisecond
 
 // decide is the whole policy of an endpoint: what was asked and what is seen,
-// in; what to do next, out. It touches nothing.
-func decide(status string, d *deployment, reason string, seen map[spot]look, now time.Time) step {
+// in; what to do next, out. Alarms are those of the deployment under way that
+// are in ALARM. It touches nothing.
+func decide(status string, d *deployment, reason string, seen map[spot]look, alarms []string, now time.Time) step {
 	st := step{again: time.Hour}
 	if status == sm.EndpointStatusDeleting {
 		st.gone = st.clear(d.spots(), seen)
 		return st
 	}
 	for i := range d.Fleets {
-		f := &d.Fleets[i]
-		if f.Role == old {
-			if st.clear(f.spots(), seen) {
-				st.drop = append(st.drop, f.Generation)
-			}
-			continue
+		if f := &d.Fleets[i]; f.Role == old && st.clear(f.spots(), seen) {
+			st.drop = append(st.drop, f.Generation)
 		}
-		st.keep(f, seen, now)
 	}
-	switch n := d.fleetOf(next); {
-	case n != nil && st.fail == "" && ready(n, seen):
-		st.promote, st.status = true, sm.EndpointStatusInService
-		st.serve = inService(n, seen)
-	case n != nil && st.fail != "":
-		st.start = nil
-		if status == sm.EndpointStatusUpdating { // the old fleet goes on serving
+	c, n := d.fleetOf(current), d.fleetOf(next)
+	switch {
+	case c != nil && n != nil:
+		st.deploy(status, c, n, seen, alarms, now)
+	case n != nil:
+		if st.fail = trouble(n, seen, now); st.fail == "" {
+			st.keep(n, seen, now, n.counts())
+			if ready(n, seen) {
+				st.promote, st.status = true, sm.EndpointStatusInService
+			}
+		}
+	case c != nil:
+		st.keep(c, seen, now, c.counts())
+		if status == sm.EndpointStatusUpdating && ready(c, seen) {
 			st.status = sm.EndpointStatusInService
 		}
-	case n == nil && status == sm.EndpointStatusCreating && reason != "" && len(st.drop) == len(d.Fleets):
+	case status == sm.EndpointStatusCreating && reason != "" && len(st.drop) == len(d.Fleets):
 		st.status = sm.EndpointStatusFailed
-	case n == nil && status == sm.EndpointStatusUpdating && ready(d.fleetOf(current), seen):
-		st.status = sm.EndpointStatusInService
 	}
 	return st
 }
 
-// keep brings a wanted fleet to its counts.
-func (st *step) keep(f *fleet, seen map[spot]look, now time.Time) {
+// keep brings a wanted fleet to the counts that are wanted of its variants, and
+// has those of its instances serve that answer.
+func (st *step) keep(f *fleet, seen map[spot]look, now time.Time, wanted []int) {
 	surplus, cleared := false, true
 	for _, at := range f.spots() {
 		l, v := seen[at], &f.Variants[at.variant]
-		if at.index >= v.Count {
-			surplus = surplus || v.Serverless == nil // whose record knows no counts
+		if at.index >= wanted[at.variant] {
+			surplus = surplus || at.index >= v.Count && v.Serverless == nil // whose record knows no counts
 			cleared = st.clear([]spot{at}, seen) && cleared
 			continue
 		}
@@ -102,23 +109,19 @@ func (st *step) keep(f *fleet, seen map[spot]look, now time.Time) {
 		case runtime.Running:
 			switch {
 			case l.healthy:
-			case l.sick, f.Role == current && waited > v.Startup:
+			case l.sick, waited > v.Startup:
 				st.stop = append(st.stop, at)
-			case f.Role == next && waited > v.Startup:
-				st.fail = fmt.Sprintf("The %s container for production variant %s did not pass the ping health check. Please check CloudWatch logs for this endpoint.", called(v, at), v.Name)
 			default:
 				st.again = min(st.again, v.Startup-waited+time.Second)
 			}
 		}
-		if f.Role == next && l.crashes >= maxCrashes {
-			st.fail = fmt.Sprintf("The %s container for production variant %s did not pass the ping health check: it ended %d times before it answered. Please check CloudWatch logs for this endpoint.", called(v, at), v.Name, l.crashes)
-		}
-		if f.Role == next && l.problem != "" {
-			st.fail = l.problem
-		}
 	}
-	if f.Role == current {
-		st.serve = inService(f, seen)
+	for v := range f.Variants {
+		for _, at := range instancesOf(f, v, healthy(seen)) {
+			if at.index < wanted[v] {
+				st.serve = append(st.serve, at)
+			}
+		}
 	}
 	st.trim = st.trim || surplus && cleared
 }
@@ -152,15 +155,6 @@ func healthy(seen map[spot]look) func(spot) bool {
 	return func(at spot) bool { return seen[at].phase == runtime.Running && seen[at].healthy }
 }
 
-// inService are a fleet's instances that answer.
-func inService(f *fleet, seen map[spot]look) []spot {
-	var out []spot
-	for v := range f.Variants {
-		out = append(out, instancesOf(f, v, healthy(seen))...)
-	}
-	return out
-}
-
 // ready tells whether every wanted instance answers.
 func ready(f *fleet, seen map[spot]look) bool {
 	if f == nil {
@@ -189,11 +183,17 @@ func (st *step) applyTo(d *deployment, status, reason *string) {
 		}
 		*reason = ""
 	}
+	if f := d.fleetOf(next); st.stage != nil && f != nil {
+		f.Stage = st.stage
+	}
 	if st.fail != "" {
 		if f := d.fleetOf(next); f != nil {
 			f.Role = old
 		}
 		*reason = st.fail
+	}
+	if st.stuck != "" {
+		*reason = st.stuck
 	}
 	kept := d.Fleets[:0:0]
 	for _, f := range d.Fleets {
@@ -221,5 +221,5 @@ func (st *step) applyTo(d *deployment, status, reason *string) {
 
 // changes tells whether the step has anything to write.
 func (st *step) changes() bool {
-	return st.promote || st.fail != "" || len(st.drop) > 0 || st.trim || st.status != ""
+	return st.promote || st.fail != "" || st.stage != nil || len(st.drop) > 0 || st.trim || st.status != ""
 }

@@ -4,6 +4,8 @@ package hosting
 
 import (
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,7 +29,6 @@ func aFleet(generation int, r role, counts ...int) fleet {
 func TestDecide(t *testing.T) {
 	running := look{phase: runtime.Running, started: now.Add(-time.Second)}
 	healthy := look{phase: runtime.Running, started: now.Add(-time.Second), healthy: true}
-	late := look{phase: runtime.Running, started: now.Add(-5 * time.Minute)}
 	exited := look{phase: runtime.Exited, crashes: 1}
 	a, b := spot{generation: 1, variant: 0, index: 0}, spot{generation: 1, variant: 0, index: 1}
 	n := spot{generation: 2, variant: 0, index: 0}
@@ -44,18 +45,13 @@ func TestDecide(t *testing.T) {
 		{"it is in service when all answer", sm.EndpointStatusCreating, []fleet{aFleet(1, next, 2)}, "", map[spot]look{a: healthy, b: healthy},
 			step{serve: []spot{a, b}, promote: true, status: sm.EndpointStatusInService}},
 		{"one that does not answer yet holds it up", sm.EndpointStatusCreating, []fleet{aFleet(1, next, 2)}, "", map[spot]look{a: healthy, b: running},
-			step{again: 4*time.Minute - time.Second + time.Second}},
+			step{serve: []spot{a}, again: 4*time.Minute - time.Second + time.Second}},
 		{"an instance in service that died is removed", sm.EndpointStatusInService, []fleet{aFleet(1, current, 2)}, "", map[spot]look{a: healthy, b: exited},
 			step{serve: []spot{a}, remove: []spot{b}}},
 		{"and started again after its back-off", sm.EndpointStatusInService, []fleet{aFleet(1, current, 1)}, "", map[spot]look{a: {phase: runtime.Missing, notUntil: now.Add(time.Second)}},
 			step{again: time.Second}},
 		{"a sick instance is stopped", sm.EndpointStatusInService, []fleet{aFleet(1, current, 1)}, "", map[spot]look{a: {phase: runtime.Running, sick: true}},
 			step{stop: []spot{a}}},
-		{"a new fleet that never answers is given up", sm.EndpointStatusUpdating, []fleet{aFleet(1, current, 1), aFleet(2, next, 1)}, "", map[spot]look{a: healthy, n: late},
-			step{serve: []spot{a}, status: sm.EndpointStatusInService,
-				fail: "The primary container for production variant A did not pass the ping health check. Please check CloudWatch logs for this endpoint."}},
-		{"a new fleet takes over when it is healthy", sm.EndpointStatusUpdating, []fleet{aFleet(1, current, 1), aFleet(2, next, 1)}, "", map[spot]look{a: healthy, n: healthy},
-			step{serve: []spot{n}, promote: true, status: sm.EndpointStatusInService}},
 		{"an old fleet is stopped", sm.EndpointStatusInService, []fleet{aFleet(1, old, 1), aFleet(2, current, 1)}, "", map[spot]look{a: healthy, n: healthy},
 			step{serve: []spot{n}, stop: []spot{a}}},
 		{"and forgotten when it is gone", sm.EndpointStatusInService, []fleet{aFleet(1, old, 1), aFleet(2, current, 1)}, "", map[spot]look{n: healthy},
@@ -75,7 +71,7 @@ func TestDecide(t *testing.T) {
 			if c.want.again == 0 {
 				c.want.again = time.Hour
 			}
-			got := decide(c.status, &deployment{Fleets: c.fleets}, c.reason, c.seen, now)
+			got := decide(c.status, &deployment{Fleets: c.fleets}, c.reason, c.seen, nil, now)
 			if !reflect.DeepEqual(got, c.want) {
 				t.Errorf("got  %+v\nwant %+v", got, c.want)
 			}
@@ -96,7 +92,7 @@ func TestDecideComesToRest(t *testing.T) {
 	seen := map[spot]look{}
 	settle := func() {
 		for range 50 {
-			st := decide(r.Status, &r.Private, r.Doc.FailureReason, seen, now)
+			st := decide(r.Status, &r.Private, r.Doc.FailureReason, seen, nil, now)
 			for _, at := range st.start {
 				seen[at] = look{phase: runtime.Running, started: now, healthy: true}
 			}
@@ -132,6 +128,63 @@ func TestDecideComesToRest(t *testing.T) {
 	settle()
 	if len(seen) != 0 {
 		t.Fatalf("deleted: %d instances left", len(seen))
+	}
+}
+
+func TestADeploymentMovesTheTrafficOrComesBack(t *testing.T) {
+	healthy := look{phase: runtime.Running, started: now.Add(-time.Second), healthy: true}
+	a, n := spot{generation: 1}, spot{generation: 2}
+	policy := &sm.DeploymentConfig{BlueGreenUpdatePolicy: &sm.BlueGreenUpdatePolicy{
+		TrafficRoutingConfiguration: &sm.TrafficRoutingConfig{Type: "CANARY", WaitIntervalInSeconds: new(int64(60)),
+			CanarySize: &sm.CapacitySize{Type: "CAPACITY_PERCENT", Value: new(int64(10))}}}}
+	for _, c := range []struct {
+		name   string
+		policy *sm.DeploymentConfig
+		green  look
+		alarm  time.Duration // after which the alarm goes off
+		want   string        // config at the end
+		reason string
+		shares []float64 // of the new fleet, that were seen
+	}{
+		{"all at once", nil, healthy, 0, "c2", "", []float64{1}},
+		{"a canary", policy, healthy, 0, "c2", "", []float64{0.1, 1}},
+		{"a canary that is called back", policy, healthy, 30 * time.Second, "c1", "auto-rollback alarms went into ALARM state: bad", []float64{0.1}},
+		{"one that never answers", policy, look{phase: runtime.Running, started: now.Add(-time.Hour)}, 0, "c1", "did not pass the ping health check", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			green := aFleet(2, next, 1)
+			green.Config, green.Policy = "c2", c.policy
+			blue := aFleet(1, current, 1)
+			blue.Config = "c1"
+			r := &endpointRecord{Doc: &sm.DescribeEndpointOutput{}, Status: sm.EndpointStatusUpdating, Private: deployment{Fleets: []fleet{blue, green}}}
+			seen, at := map[spot]look{a: healthy, n: c.green}, now
+			var shares []float64
+			for range 1000 {
+				var alarms []string
+				if c.alarm > 0 && at.Sub(now) >= c.alarm {
+					alarms = []string{"bad"}
+				}
+				st := decide(r.Status, &r.Private, r.Doc.FailureReason, seen, alarms, at)
+				if len(st.serve) == 0 {
+					t.Fatal("nobody serves")
+				}
+				if s := st.shares[2]; s > 0 && (len(shares) == 0 || shares[len(shares)-1] != s) {
+					shares = append(shares, s)
+				}
+				st.apply(r)
+				if r.Status != sm.EndpointStatusUpdating {
+					break
+				}
+				at = at.Add(time.Second)
+			}
+			var kept *fleet
+			if kept = r.Private.fleetOf(current); r.Status != sm.EndpointStatusInService || kept.Config != c.want || !strings.Contains(r.Doc.FailureReason, c.reason) || c.reason == "" && r.Doc.FailureReason != "" {
+				t.Errorf("%s %s %q", r.Status, kept.Config, r.Doc.FailureReason)
+			}
+			if !slices.Equal(shares, c.shares) {
+				t.Errorf("shares %v, want %v", shares, c.shares)
+			}
+		})
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
+	"github.com/sagebrush-ml/sagebrush/internal/feature/hosting/rollout"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
@@ -21,11 +22,12 @@ const gone = "Gone"
 var endpointLife = resource.Life{
 	Start: sm.EndpointStatusCreating,
 	Moves: resource.Moves{
-		sm.EndpointStatusCreating:  {sm.EndpointStatusInService, sm.EndpointStatusFailed},
-		sm.EndpointStatusInService: {sm.EndpointStatusUpdating, sm.EndpointStatusDeleting},
-		sm.EndpointStatusUpdating:  {sm.EndpointStatusInService, sm.EndpointStatusFailed},
-		sm.EndpointStatusFailed:    {sm.EndpointStatusDeleting},
-		sm.EndpointStatusDeleting:  {gone},
+		sm.EndpointStatusCreating:             {sm.EndpointStatusInService, sm.EndpointStatusFailed},
+		sm.EndpointStatusInService:            {sm.EndpointStatusUpdating, sm.EndpointStatusDeleting},
+		sm.EndpointStatusUpdating:             {sm.EndpointStatusInService, sm.EndpointStatusFailed, sm.EndpointStatusUpdateRollbackFailed},
+		sm.EndpointStatusUpdateRollbackFailed: {sm.EndpointStatusUpdating, sm.EndpointStatusDeleting},
+		sm.EndpointStatusFailed:               {sm.EndpointStatusDeleting},
+		sm.EndpointStatusDeleting:             {gone},
 	},
 	Rest: []string{sm.EndpointStatusFailed},
 }
@@ -44,7 +46,7 @@ var endpointFamily = resource.Family[sm.DescribeEndpointOutput, deployment]{
 
 // checkEndpoint takes a copy of the config and its models. Source: API_CreateEndpoint.
 func (s *Service) checkEndpoint(ctx context.Context, in *sm.CreateEndpointInput, r *endpointRecord) error {
-	if err := unsupportedDeployment(in.DeploymentConfig); err != nil {
+	if err := rollout.Check(in.DeploymentConfig, nil); err != nil {
 		return err
 	}
 	config, err := s.configs.Find(ctx, in.EndpointConfigName)
@@ -86,31 +88,16 @@ func (s *Service) deleteEndpoint(ctx context.Context, in *sm.DeleteEndpointInput
 	return &sm.DeleteEndpointOutput{}, err
 }
 
-func unsupportedDeployment(c *sm.DeploymentConfig) error {
-	if c == nil {
-		return nil
-	}
-	if c.RollingUpdatePolicy != nil || c.AutoRollbackConfiguration != nil && len(c.AutoRollbackConfiguration.Alarms) > 0 {
-		return fault.Validation("DeploymentConfig with RollingUpdatePolicy or AutoRollbackConfiguration is not supported by Sagebrush yet.")
-	}
-	if p := c.BlueGreenUpdatePolicy; p != nil && p.TrafficRoutingConfiguration != nil && p.TrafficRoutingConfiguration.Type != "ALL_AT_ONCE" {
-		return fault.Validation("DeploymentConfig with TrafficRoutingConfiguration %s is not supported by Sagebrush yet.", p.TrafficRoutingConfiguration.Type)
-	}
-	return nil
-}
-
 // updateEndpoint starts a new fleet beside the one that serves; traffic moves
-// when it is healthy, and nothing is lost when it never is.
-// Source: API_UpdateEndpoint.
+// as the DeploymentConfig has it, and nothing is lost when the new one is not
+// healthy. Source: API_UpdateEndpoint.
 func (s *Service) updateEndpoint(ctx context.Context, in *sm.UpdateEndpointInput) (*sm.UpdateEndpointOutput, error) {
-	if err := unsupportedDeployment(in.DeploymentConfig); err != nil {
-		return nil, err
-	}
 	retain := in.RetainAllVariantProperties != nil && *in.RetainAllVariantProperties
 	if len(in.ExcludeRetainedVariantProperties) > 0 && !retain {
 		return nil, fault.Validation("ExcludeRetainedVariantProperties can be specified only when RetainAllVariantProperties is true.")
 	}
-	if _, err := s.endpoints.Find(ctx, in.EndpointName); err != nil {
+	was, err := s.endpoints.Find(ctx, in.EndpointName)
+	if err != nil {
 		return nil, err
 	}
 	config, err := s.configs.Find(ctx, in.EndpointConfigName)
@@ -121,20 +108,76 @@ func (s *Service) updateEndpoint(ctx context.Context, in *sm.UpdateEndpointInput
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.editInService(ctx, in.EndpointName, func(r *endpointRecord) error {
+	keepPolicy := in.RetainDeploymentConfig != nil && *in.RetainDeploymentConfig
+	if keepPolicy && in.DeploymentConfig != nil {
+		return nil, fault.Validation("DeploymentConfig cannot be specified when RetainDeploymentConfig is true.")
+	}
+	f.Policy = in.DeploymentConfig
+	if keepPolicy {
+		f.Policy = was.Doc.LastDeploymentConfig
+	}
+	if err := s.checkAlarms(ctx, f.Policy); err != nil {
+		return nil, err
+	}
+	r, err := s.editEndpoint(ctx, in.EndpointName, []string{sm.EndpointStatusInService, sm.EndpointStatusUpdateRollbackFailed}, func(r *endpointRecord) error {
+		blue := r.Private.fleetOf(current)
 		if retain {
-			retainProperties(&f, r.Private.fleetOf(current), in.ExcludeRetainedVariantProperties)
+			retainProperties(&f, blue, in.ExcludeRetainedVariantProperties)
+		}
+		if err := checkUpdate(&f, blue); err != nil {
+			return err
+		}
+		if stuck := r.Private.fleetOf(next); stuck != nil { // of an update whose rollback failed, too
+			stuck.Role = old
 		}
 		r.Private.Serial++
 		f.Generation, f.Role = r.Private.Serial, next
 		r.Private.Fleets = append(r.Private.Fleets, f)
-		r.Doc.LastDeploymentConfig = in.DeploymentConfig
+		r.Doc.LastDeploymentConfig = f.Policy
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &sm.UpdateEndpointOutput{EndpointArn: r.ARN}, nil
+}
+
+// checkUpdate refuses what a fleet cannot become, and a policy that does not fit.
+func checkUpdate(f, blue *fleet) error {
+	if blue == nil {
+		return rollout.Check(f.Policy, nil)
+	}
+	serverless := func(f *fleet) bool {
+		return slices.ContainsFunc(f.Variants, func(v variant) bool { return v.Serverless != nil })
+	}
+	if serverless(f) && !serverless(blue) {
+		return fault.Validation("An endpoint whose variants run on instances cannot be updated to a serverless one.")
+	}
+	_, variants := pairs(blue, f)
+	if err := rollout.Check(f.Policy, variants); err != nil {
+		return err
+	}
+	if serverless(f) { // its instances come and go: all of the traffic moves at once
+		f.Policy = nil
+	}
+	return nil
+}
+
+// checkAlarms refuses a deployment whose alarms are not there.
+func (s *Service) checkAlarms(ctx context.Context, c *sm.DeploymentConfig) error {
+	if c == nil || c.AutoRollbackConfiguration == nil {
+		return nil
+	}
+	states, err := s.alarmStates(ctx, c.AutoRollbackConfiguration)
+	if err != nil {
+		return err
+	}
+	for _, a := range c.AutoRollbackConfiguration.Alarms {
+		if states[a.AlarmName] == "" {
+			return fault.Validation("Could not find alarm %q of AutoRollbackConfiguration.", a.AlarmName)
+		}
+	}
+	return nil
 }
 
 // retainProperties carries count and weight of same-named variants over.
@@ -144,6 +187,9 @@ func retainProperties(f, from *fleet, exclude []sm.VariantProperty) {
 	}
 	if from == nil {
 		return
+	}
+	if !excluded("DataCaptureConfig") {
+		f.Capture = from.Capture
 	}
 	for i := range f.Variants {
 		v := &f.Variants[i]
@@ -213,8 +259,12 @@ func applyWeights(r *endpointRecord, wanted []sm.DesiredWeightAndCapacity) error
 
 // editInService moves an endpoint that is in service to Updating.
 func (s *Service) editInService(ctx context.Context, name string, change func(*endpointRecord) error) (endpointRecord, error) {
+	return s.editEndpoint(ctx, name, []string{sm.EndpointStatusInService}, change)
+}
+
+func (s *Service) editEndpoint(ctx context.Context, name string, from []string, change func(*endpointRecord) error) (endpointRecord, error) {
 	return s.endpoints.Edit(ctx, s.endpoints.Key(ctx, name), func(r *endpointRecord) error {
-		if r.Status != sm.EndpointStatusInService {
+		if !slices.Contains(from, r.Status) {
 			return endpointFamily.Refused(r.ARN, r.Status)
 		}
 		r.Status, r.Doc.FailureReason = sm.EndpointStatusUpdating, ""
@@ -223,7 +273,7 @@ func (s *Service) editInService(ctx context.Context, name string, change func(*e
 }
 
 // describe writes what runs into the document: counts and weights per variant.
-func describe(r *endpointRecord, healthy func(spot) bool) {
+func describe(r *endpointRecord, healthy func(spot) bool, deploying map[string]statuses) {
 	r.Doc.PendingDeploymentSummary = nil
 	if f := r.Private.fleetOf(next); f != nil && r.Status == sm.EndpointStatusUpdating {
 		p := &sm.PendingDeploymentSummary{EndpointConfigName: f.Config, StartTime: wire.At(f.Since)}
@@ -235,7 +285,7 @@ func describe(r *endpointRecord, healthy func(spot) bool) {
 				DesiredInstanceCount: v.DesiredInstanceCount, InstanceType: f.Variants[i].InstanceType,
 				CurrentServerlessConfig: v.CurrentServerlessConfig, DesiredServerlessConfig: v.DesiredServerlessConfig,
 				ManagedInstanceScaling: v.ManagedInstanceScaling, RoutingConfig: v.RoutingConfig,
-				VariantStatus: []sm.ProductionVariantStatus{{Status: "Creating", StartTime: wire.At(f.Since)}}}
+				VariantStatus: deploying[v.VariantName].green}
 			if f.Variants[i].Shadow {
 				p.ShadowProductionVariants = append(p.ShadowProductionVariants, pending)
 			} else {
@@ -250,8 +300,11 @@ func describe(r *endpointRecord, healthy func(spot) bool) {
 	}
 	r.Doc.EndpointConfigName = f.Config
 	r.Doc.ProductionVariants, r.Doc.ShadowProductionVariants = nil, nil
+	r.Doc.DataCaptureConfig, r.Doc.AsyncInferenceConfig = captureSummary(f), f.Async
 	for i := range f.Variants {
-		if v := summary(f, i, healthy); f.Variants[i].Shadow {
+		v := summary(f, i, healthy)
+		v.VariantStatus = deploying[v.VariantName].blue
+		if f.Variants[i].Shadow {
 			r.Doc.ShadowProductionVariants = append(r.Doc.ShadowProductionVariants, v)
 		} else {
 			r.Doc.ProductionVariants = append(r.Doc.ProductionVariants, v)

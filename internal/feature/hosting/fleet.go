@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sagebrush-ml/sagebrush/internal/feature/hosting/rollout"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 	"github.com/sagebrush-ml/sagebrush/internal/serving"
@@ -46,6 +47,17 @@ type fleet struct {
 	Variants   []variant                `json:"variants"`
 	Capture    *sm.DataCaptureConfig    `json:"capture,omitempty"`
 	Async      *sm.AsyncInferenceConfig `json:"async,omitempty"`
+	// How traffic moves to it from the fleet before, and how far that has come.
+	Policy *sm.DeploymentConfig `json:"policy,omitempty"`
+	Stage  *rollout.Stage       `json:"stage,omitempty"`
+}
+
+func (f *fleet) counts() []int {
+	out := make([]int, len(f.Variants))
+	for i := range f.Variants {
+		out[i] = f.Variants[i].Count
+	}
+	return out
 }
 
 // variant is one production or shadow variant of a fleet.

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sagebrush-ml/sagebrush/internal/feature/hosting/capture"
 	"github.com/sagebrush-ml/sagebrush/internal/object"
 	"github.com/sagebrush-ml/sagebrush/internal/op"
 	"github.com/sagebrush-ml/sagebrush/internal/reconcile"
@@ -36,7 +37,8 @@ type Options struct {
 	Logs    telemetry.Logs
 	Metrics telemetry.Metrics
 	Roles   Roles
-	Dir     string // absolute; working folders of serving tasks
+	Table   *op.Table // by which the alarms of deployments are looked at
+	Dir     string    // absolute; working folders of serving tasks
 	Log     *slog.Logger
 	// Env is what a container gets besides what the service gives it: how to
 	// reach this server, and keys of the model's role. It may be nil.
@@ -69,6 +71,7 @@ type Service struct {
 	meters   meters
 	sessions sessions
 	gates    gates
+	captures *capture.Writer
 	shadows  atomic.Int64 // copies of requests that are under way
 
 	mu        sync.Mutex
@@ -93,6 +96,7 @@ func New(o Options) *Service {
 		endpoints: resource.New(o.DB, endpointFamily), components: resource.New(o.DB, componentFamily),
 	}
 	s.meters.now = o.Now
+	s.captures = capture.New(capture.Options{Objects: o.Objects, Log: o.Log, Now: o.Now})
 	s.gates.idle, s.gates.wake = o.ServerlessIdle, s.wake
 	s.launcher = serving.Launcher{Runtime: o.Runtime, Images: o.Images, Objects: o.Objects, Logs: o.Logs, Env: o.Env, Reach: o.Reach}
 	s.loops = map[string]*reconcile.Loop[resource.Key]{
@@ -151,6 +155,7 @@ func (s *Service) Run(ctx context.Context) error {
 		g.Go(func() error { return loop.Run(ctx) })
 	}
 	g.Go(func() error { return s.followEvents(ctx) })
+	g.Go(func() error { return s.captures.Run(ctx) })
 	g.Go(func() error { return s.publishMetrics(ctx) })
 	err := g.Wait()
 	s.background.wait()

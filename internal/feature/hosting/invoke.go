@@ -39,6 +39,7 @@ type exchange struct {
 	timeout time.Duration // InvokeTimeout when 0
 	fleet   *fleetRoute
 	v       *variantRoute
+	kept    *kept   // what is captured of it; nil for nothing
 	release func()  // gives back the model of a multi-model container; nil without
 	t       *target // nil before one was found
 	text    *bytes.Buffer
@@ -81,6 +82,7 @@ func (s *Service) invoke(ctx context.Context, in *smr.InvokeEndpointInput, body 
 	if err := x.write(body); err != nil {
 		return err
 	}
+	x.keep()
 	sh := x.copyFor(&s.shadows)
 	err := s.ask(ctx, &x)
 	s.askShadow(sh)
@@ -130,7 +132,7 @@ func (s *Service) findComponent(x *exchange) error {
 	if r == nil || r.endpoint != x.endpoint {
 		return refuse("Inference Component %s of endpoint %s not found.", x.component, x.endpoint)
 	}
-	x.fleet = &r.fleets[0]
+	x.fleet = r.fleet(rand.Float64())
 	x.v = &x.fleet.variants[0]
 	if x.variant != "" && x.variant != x.v.name {
 		return refuse("Variant %s of endpoint %s was not found.", x.variant, x.endpoint)
@@ -190,7 +192,7 @@ func (s *Service) passOn(x *exchange, w http.ResponseWriter) error {
 		h["Content-Length"] = []string{strconv.FormatInt(x.answer.Length, 10)}
 	}
 	w.WriteHeader(http.StatusOK)
-	err := x.conn.CopyBody(w, &x.answer)
+	err := x.conn.CopyBody(x.tee(w), &x.answer)
 	x.backend.Done(x.conn, &x.answer, err == nil)
 	if err != nil { // the head is gone already: the connection must show that the answer is cut
 		s.finish(x, err)

@@ -6,10 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/sagebrush-ml/sagebrush/internal/auth"
+	"github.com/sagebrush-ml/sagebrush/internal/op"
 	"github.com/sagebrush-ml/sagebrush/internal/reconcile"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
+	cw "github.com/sagebrush-ml/sagebrush/internal/wire/cloudwatch"
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 )
 
@@ -38,7 +42,11 @@ func (s *Service) reconcile(ctx context.Context, key resource.Key) (reconcile.Re
 		return reconcile.Result{}, err
 	}
 	s.noteHighest(o, seen)
-	st := decide(r.Status, &r.Private, r.Doc.FailureReason, seen, s.Now())
+	alarms, err := s.inAlarm(ctx, &r)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	st := decide(r.Status, &r.Private, r.Doc.FailureReason, seen, alarms, s.Now())
 	st.again = min(st.again, idle)
 	return s.act(ctx, r, seen, st)
 }
@@ -88,7 +96,7 @@ func (s *Service) act(ctx context.Context, r endpointRecord, seen map[spot]look,
 			return resource.ErrStale
 		}
 		st.apply(now)
-		describe(now, healthy(seen))
+		describe(now, healthy(seen), st.statuses)
 		return nil
 	})
 	if errors.Is(err, resource.ErrStale) || errors.Is(err, resource.ErrNotFound) {
@@ -136,6 +144,45 @@ func (s *Service) actOn(ctx context.Context, o *owner, st step) (again time.Dura
 		s.startInstance(ctx, o, at)
 	}
 	return again, nil
+}
+
+// inAlarm are the alarms of a deployment under way that are in ALARM.
+func (s *Service) inAlarm(ctx context.Context, r *endpointRecord) ([]string, error) {
+	f := r.Private.fleetOf(next)
+	if f == nil || r.Private.fleetOf(current) == nil || f.Policy == nil || f.Policy.AutoRollbackConfiguration == nil {
+		return nil, nil
+	}
+	ctx = auth.WithCaller(ctx, auth.Caller{Account: r.Key.Account, Region: r.Key.Region})
+	var out []string
+	states, err := s.alarmStates(ctx, f.Policy.AutoRollbackConfiguration)
+	for name, state := range states {
+		if state == "ALARM" {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out, err
+}
+
+// alarmStates are the states of the alarms of an auto-rollback; one that is not
+// there is not among them.
+func (s *Service) alarmStates(ctx context.Context, c *sm.AutoRollbackConfig) (map[string]string, error) {
+	in := &cw.DescribeAlarmsInput{AlarmTypes: []string{"MetricAlarm", "CompositeAlarm"}}
+	for _, a := range c.Alarms {
+		in.AlarmNames = append(in.AlarmNames, a.AlarmName)
+	}
+	got, err := op.Call(ctx, s.Table, cw.DescribeAlarms, in)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{}
+	for _, a := range got.MetricAlarms {
+		out[a.AlarmName] = a.StateValue
+	}
+	for _, a := range got.CompositeAlarms {
+		out[a.AlarmName] = a.StateValue
+	}
+	return out, nil
 }
 
 // stale tells whether the counts in the document differ from what is seen.

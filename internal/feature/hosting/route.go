@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/sagebrush-ml/sagebrush/internal/feature/hosting/capture"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/serving"
 )
@@ -52,6 +53,7 @@ type variantRoute struct {
 	multi   int      // which container, from 1, holds many models, of which the caller names one; 0 for none
 	hosts   []string // names of the containers, where there are several
 	meter   *meter
+	capture *capture.Variant
 	gate    *gate // of a serverless variant, whose instances come on demand
 }
 

@@ -170,7 +170,8 @@ func (x *exchange) chain(ctx context.Context) error {
 }
 
 // finish counts the request, which is over.
-func (s *Service) finish(x *exchange, _ error) {
+func (s *Service) finish(x *exchange, err error) {
+	s.offer(x, err)
 	if x.t != nil {
 		x.t.outstanding.Add(-1)
 		if x.release != nil {

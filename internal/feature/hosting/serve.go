@@ -17,17 +17,39 @@ func (s *Service) serve(r *endpointRecord, st step) {
 		return // not in service yet
 	}
 	main := r.Private.fleetOf(current)
-	if st.promote {
+	if st.promote || main == nil {
 		main = r.Private.fleetOf(next)
 	}
 	if main == nil {
 		return
 	}
-	out := &route{async: main.Async != nil, fleets: []fleetRoute{s.fleetRoute(endpointOwner(r), main, st.serve, 1)}}
+	out := &route{async: main.Async != nil, fleets: s.fleetRoutes(endpointOwner(r), st)}
 	for _, v := range main.Variants {
 		out.shared = out.shared || len(v.Model.Containers) == 0
 	}
 	s.routes.set(r.Key, out)
+}
+
+// fleetRoutes are the routes of the fleets that have a share of the traffic.
+func (s *Service) fleetRoutes(o *owner, st step) []fleetRoute {
+	only := o.fleetOf(current)
+	if st.promote || only == nil {
+		only = o.fleetOf(next)
+	}
+	if st.shares == nil {
+		return []fleetRoute{s.fleetRoute(o, only, st.serve, 1)}
+	}
+	var out []fleetRoute
+	for i := range o.Fleets {
+		f := &o.Fleets[i]
+		if share := st.shares[f.Generation]; share > 0 && f.Role != old {
+			out = append(out, s.fleetRoute(o, f, st.serve, share))
+		}
+	}
+	for i := range out {
+		out[i].shared = len(out) > 1
+	}
+	return out
 }
 
 // fleetRoute is the route of one fleet by way of those of its instances that are
@@ -37,7 +59,7 @@ func (s *Service) fleetRoute(o *owner, f *fleet, serve []spot, share float64) fl
 	for i := range f.Variants {
 		v := &f.Variants[i]
 		vr := variantRoute{name: v.Name, header: []string{v.Name}, weight: v.Weight, random: v.Random, direct: v.Model.Direct,
-			multi: v.Model.MultiModel(), meter: s.meters.of(o.key, v.Name)}
+			multi: v.Model.MultiModel(), meter: s.meters.of(o.key, v.Name), capture: s.captureOf(o.endpoint, v, f.Capture)}
 		if len(v.Model.Containers) > 1 {
 			for _, c := range v.Model.Containers {
 				vr.hosts = append(vr.hosts, c.Hostname)

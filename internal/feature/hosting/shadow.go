@@ -53,10 +53,11 @@ func (s *Service) askShadow(sh *shadow) {
 		defer s.shadows.Add(-1)
 		x := &sh.exchange
 		x.start = time.Now()
+		x.keep()
 		if s.ask(ctx, x) != nil {
 			return
 		}
-		err := x.conn.CopyBody(io.Discard, &x.answer)
+		err := x.conn.CopyBody(x.tee(io.Discard), &x.answer)
 		x.backend.Done(x.conn, &x.answer, err == nil)
 		s.finish(x, err)
 	})

@@ -38,6 +38,7 @@ func (s *Service) invokeStream(ctx context.Context, in *smr.InvokeEndpointWithRe
 	if err := x.write(body); err != nil {
 		return err
 	}
+	x.keep()
 	sh := x.copyFor(&s.shadows)
 	err := s.ask(ctx, &x)
 	s.askShadow(sh)
@@ -60,7 +61,7 @@ func (s *Service) invokeStream(ctx context.Context, in *smr.InvokeEndpointWithRe
 	w.WriteHeader(http.StatusOK)
 	parts := &parts{to: eventstream.NewWriter(w), control: http.NewResponseController(w)}
 	_ = parts.control.Flush() // the caller learns at once that it was accepted
-	err = x.conn.CopyBody(parts, &x.answer)
+	err = x.conn.CopyBody(x.tee(parts), &x.answer)
 	x.backend.Done(x.conn, &x.answer, err == nil)
 	if err != nil && parts.lost == nil {
 		code := "StreamBroken"
