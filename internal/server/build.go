@@ -16,6 +16,8 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/cloudwatch"
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/iam"
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/logs"
+	"github.com/sagebrush-ml/sagebrush/internal/neighbor/sns"
+	"github.com/sagebrush-ml/sagebrush/internal/neighbor/sqs"
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/sts"
 	"github.com/sagebrush-ml/sagebrush/internal/object/versity"
 	"github.com/sagebrush-ml/sagebrush/internal/proxy"
@@ -71,6 +73,22 @@ func (s *Server) build(ctx context.Context) error {
 	metrics.Install(s.table)
 	s.add("cloudwatch", metrics.Run)
 
+	queues, err := sqs.New(sqs.Options{Path: s.path("sqs.db"), URL: s.URL, Log: log})
+	if err != nil {
+		return err
+	}
+	s.close = append(s.close, queues)
+	s.drain = append(s.drain, queues.Drain)
+	queues.Install(s.table)
+	s.add("sqs", queues.Run)
+	topics, err := sns.New(sns.Options{Path: s.path("sns.db"), URL: s.URL, Queues: queues, Own: s.listensOn, Log: log})
+	if err != nil {
+		return err
+	}
+	s.close = append(s.close, topics)
+	topics.Install(s.table)
+	s.add("sns", topics.Run)
+
 	objects, err := versity.New(versity.Options{Root: s.path("s3", "data"), State: s.path("s3", "state"),
 		Region: s.creds.Region, Keys: users, RootKey: s.creds.Key(), SplitHost: proxy.SplitS3Host, Log: log})
 	if err != nil {
@@ -114,6 +132,6 @@ func (s *Server) build(ctx context.Context) error {
 	}
 	s.front(reg, users, objects.Handler(), shelf, map[string]func(context.Context, []byte) (any, error){
 		"InterruptTrainingJob": interrupt(train),
-	})
+	}, topics)
 	return nil
 }
