@@ -464,6 +464,20 @@ def test_what_sns_refuses(sns, topic, call, code, message):
         call(sns, topic)
 
 
+def test_a_poll_does_not_hold_up_a_server_that_stops(other):
+    home = other("polls")
+    sqs = home.client("sqs")
+    url = sqs.create_queue(QueueName="q")["QueueUrl"]
+    answers = []
+    waiting = threading.Thread(target=lambda: answers.append(sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20)))
+    waiting.start()
+    time.sleep(0.5)
+    began = time.monotonic()
+    home.stop()
+    waiting.join()
+    assert time.monotonic() - began < 8 and "Messages" not in answers[0]
+
+
 def test_kill_loses_nothing(other):
     """What was answered before kill -9 is delivered after it: by the topic to the queue, and by the queue once."""
     home = other("notifications")
