@@ -65,14 +65,6 @@ func (s *Server) build(ctx context.Context) error {
 		return err
 	}
 	tags.Install(s.table)
-	metrics, err := cloudwatch.New(cloudwatch.Options{Path: s.path("metrics.db"), Log: log})
-	if err != nil {
-		return err
-	}
-	s.close = append(s.close, metrics)
-	metrics.Install(s.table)
-	s.add("cloudwatch", metrics.Run)
-
 	queues, err := sqs.New(sqs.Options{Path: s.path("sqs.db"), URL: s.URL, Log: log})
 	if err != nil {
 		return err
@@ -88,6 +80,13 @@ func (s *Server) build(ctx context.Context) error {
 	s.close = append(s.close, topics)
 	topics.Install(s.table)
 	s.add("sns", topics.Run)
+	metrics, err := cloudwatch.New(cloudwatch.Options{Path: s.path("metrics.db"), Actions: actions{topics}, Log: log})
+	if err != nil {
+		return err
+	}
+	s.close = append(s.close, metrics)
+	metrics.Install(s.table)
+	s.add("cloudwatch", metrics.Run)
 
 	objects, err := versity.New(versity.Options{Root: s.path("s3", "data"), State: s.path("s3", "state"),
 		Region: s.creds.Region, Keys: users, RootKey: s.creds.Key(), SplitHost: proxy.SplitS3Host, Log: log})

@@ -464,6 +464,19 @@ def test_what_sns_refuses(sns, topic, call, code, message):
         call(sns, topic)
 
 
+def test_an_alarm_tells_its_topic(server, sns, sqs, url, topic):
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn_of(sqs, url))
+    cloudwatch, name = server.client("cloudwatch"), unique("alarm")
+    cloudwatch.put_metric_alarm(AlarmName=name, AlarmActions=[topic], Namespace="N", MetricName="m", Statistic="Sum", Period=60, EvaluationPeriods=1,
+                                Threshold=1, ComparisonOperator="GreaterThanThreshold")
+    cloudwatch.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="a test")
+    (m,) = receive(sqs, url)
+    told = json.loads(m["Body"])
+    assert told["Subject"].startswith(f'ALARM: "{name}" in ')
+    assert json.loads(told["Message"])["NewStateReason"] == "a test"
+    cloudwatch.delete_alarms(AlarmNames=[name])
+
+
 def test_a_poll_does_not_hold_up_a_server_that_stops(other):
     home = other("polls")
     sqs = home.client("sqs")
