@@ -45,6 +45,13 @@ type Options struct {
 	// under the target Sagebrush.<name>.
 	Own map[string]func(ctx context.Context, body []byte) (any, error)
 
+	// Links are operations that a message of ours asks somebody to come to by
+	// GET, unsigned, with all in the query. Their handlers see a caller without
+	// an account and must make sure by themselves, as by a token.
+	Links []*wire.Operation
+	// Public are documents that anyone may read, by path.
+	Public map[string]func(context.Context) ([]byte, error)
+
 	// Health answers /healthz: nil when the server can serve.
 	Health func(context.Context) error
 	// Metrics answers /metrics, to callers on this machine or with MetricsToken.
@@ -82,7 +89,7 @@ type series struct {
 
 // New makes the gateway; it starts nothing.
 func New(o Options) *Gateway {
-	g := &Gateway{Options: o, router: newRouter(o.Services, o.Own),
+	g := &Gateway{Options: o, router: newRouter(o.Services, o.Own, o.Links),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sagebrush_op_requests_total",
 			Help: "Requests by operation and answer code."}, []string{"op", "code"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sagebrush_op_seconds",
@@ -104,6 +111,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case g.Registry != nil && (r.URL.Path == "/v2" || strings.HasPrefix(r.URL.Path, "/v2/")):
 		g.Registry.ServeHTTP(w, r)
+		return
+	case g.Public[r.URL.Path] != nil && r.Method == http.MethodGet && !signed(r):
+		g.public(w, r)
 		return
 	}
 	target := g.router.find(r)
@@ -141,7 +151,11 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, t target) {
 		g.refuse(w, r, c, err)
 		return
 	}
-	caller, scope, err := g.Verifier.Verify(r, body)
+	var caller auth.Caller
+	var scope auth.Scope
+	if !c.link {
+		caller, scope, err = g.Verifier.Verify(r, body)
+	}
 	if err != nil {
 		if f, ok := errors.AsType[*auth.Refusal](err); ok {
 			err = f.Fault(c.dialect())
@@ -260,7 +274,8 @@ func (g *Gateway) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 
 // inWords renames the refusals of the model's checks as the service does: the
 // control plane says ValidationException; the data plane, the query services
-// and CloudWatch ValidationError; Logs and ECR InvalidParameterException.
+// and CloudWatch ValidationError; Logs and ECR InvalidParameterException; SQS
+// has a code for what is missing and one for all else.
 func inWords(err error, c *call) error {
 	f := fault.Of(err)
 	if f == nil || f.Code != "ValidationException" {
@@ -269,6 +284,10 @@ func inWords(err error, c *call) error {
 	switch name := c.op.Service.Name; {
 	case name == "logs" || name == "ecr":
 		f.Code = "InvalidParameterException"
+	case name == "sqs" && strings.Contains(f.Message, "Value null at"):
+		f.Code = "MissingParameter"
+	case name == "sqs":
+		f.Code = "InvalidParameterValue"
 	case c.protocol != protocolJSON || name == "cloudwatch":
 		f.Code = "ValidationError"
 	}
@@ -303,7 +322,9 @@ func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, c call, err err
 			if f.Server() {
 				kind = "Receiver"
 			}
-			w.Header().Set("X-Amzn-Query-Error", f.Code+";"+kind)
+			if f.Header["X-Amzn-Query-Error"] == "" { // else the fault knows its older code
+				w.Header().Set("X-Amzn-Query-Error", f.Code+";"+kind)
+			}
 			f = c.shaped(f)
 		}
 		text = wire.EncodeFaultJSON(f)
@@ -363,6 +384,18 @@ func (g *Gateway) health(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	_, _ = io.WriteString(w, "{\"status\":\"ok\"}\n")
+}
+
+// public answers one of the Public documents.
+func (g *Gateway) public(w http.ResponseWriter, r *http.Request) {
+	text, err := g.Public[r.URL.Path](r.Context())
+	if err != nil {
+		g.Log.Error("document not made", "path", r.URL.Path, "err", err)
+		http.Error(w, "the document could not be made; the server's log has the cause", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write(text) // the client may have gone; there is no one else to tell
 }
 
 func (g *Gateway) metrics(w http.ResponseWriter, r *http.Request) {

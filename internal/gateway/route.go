@@ -35,6 +35,7 @@ type target struct {
 	queryCompatible bool
 	service         *wire.Service // of a form whose Action is not read yet
 	own             ownOperation  // of an operation that AWS does not have
+	link            bool          // unsigned, of one that may be
 	err             error
 }
 
@@ -60,10 +61,14 @@ type router struct {
 	query map[string]*wire.Service // by signing name; every service whose clients may speak query
 	rest  map[string][]*wire.Service
 	own   map[string]ownOperation
+	links map[string]*wire.Operation // by Action
 }
 
-func newRouter(services []*wire.Service, own map[string]ownOperation) router {
-	t := router{own: own, json: map[string]*wire.Service{}, query: map[string]*wire.Service{}, rest: map[string][]*wire.Service{}}
+func newRouter(services []*wire.Service, own map[string]ownOperation, links []*wire.Operation) router {
+	t := router{own: own, links: map[string]*wire.Operation{}, json: map[string]*wire.Service{}, query: map[string]*wire.Service{}, rest: map[string][]*wire.Service{}}
+	for _, o := range links {
+		t.links[o.Name] = o
+	}
 	for _, s := range services {
 		sc := s.Schema()
 		if sc.Target != "" {
@@ -90,6 +95,9 @@ func (t router) find(r *http.Request) target {
 		return target{s3: true}
 	}
 	if !signed {
+		if tg, ok := t.findLink(r); ok {
+			return tg
+		}
 		// The four data doors have paths that no bucket is asked by.
 		for _, services := range t.rest {
 			if tg, ok := t.findREST(services, r); ok {
@@ -116,6 +124,18 @@ func (t router) find(r *http.Request) target {
 	unknown.err = fault.New("UnknownOperationException", http.StatusNotFound,
 		"No operation of service %q is known for %s %s.", scope.Service, r.Method, r.URL.Path)
 	return unknown
+}
+
+// findLink finds the operation of a link: GET /?Action=… with no body.
+func (t router) findLink(r *http.Request) (target, bool) {
+	if r.Method != http.MethodGet || r.URL.Path != "/" || r.ContentLength != 0 || len(t.links) == 0 {
+		return target{}, false
+	}
+	o, ok := t.links[r.URL.Query().Get("Action")]
+	if !ok {
+		return target{}, false
+	}
+	return target{protocol: protocolQuery, namespace: o.Service.Schema().Namespace, op: o, name: o.String(), link: true}, true
 }
 
 func (t router) findJSON(header, contentType string) target {

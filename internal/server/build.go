@@ -17,6 +17,8 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/cloudwatch"
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/iam"
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/logs"
+	"github.com/sagebrush-ml/sagebrush/internal/neighbor/sns"
+	"github.com/sagebrush-ml/sagebrush/internal/neighbor/sqs"
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/sts"
 	"github.com/sagebrush-ml/sagebrush/internal/object/versity"
 	"github.com/sagebrush-ml/sagebrush/internal/proxy"
@@ -64,7 +66,22 @@ func (s *Server) build(ctx context.Context) error {
 		return err
 	}
 	tags.Install(s.table)
-	metrics, err := cloudwatch.New(cloudwatch.Options{Path: s.path("metrics.db"), Log: log})
+	queues, err := sqs.New(sqs.Options{Path: s.path("sqs.db"), URL: s.URL, Log: log})
+	if err != nil {
+		return err
+	}
+	s.close = append(s.close, queues)
+	s.drain = append(s.drain, queues.Drain)
+	queues.Install(s.table)
+	s.add("sqs", queues.Run)
+	topics, err := sns.New(sns.Options{Path: s.path("sns.db"), URL: s.URL, Queues: queues, Own: s.listensOn, Log: log})
+	if err != nil {
+		return err
+	}
+	s.close = append(s.close, topics)
+	topics.Install(s.table)
+	s.add("sns", topics.Run)
+	metrics, err := cloudwatch.New(cloudwatch.Options{Path: s.path("metrics.db"), Actions: actions{topics}, Log: log})
 	if err != nil {
 		return err
 	}
@@ -119,6 +136,6 @@ func (s *Server) build(ctx context.Context) error {
 	}
 	s.front(reg, users, objects.Handler(), shelf, map[string]func(context.Context, []byte) (any, error){
 		"InterruptTrainingJob": interrupt(train),
-	})
+	}, topics)
 	return nil
 }

@@ -25,6 +25,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/auth"
 	"github.com/sagebrush-ml/sagebrush/internal/gateway"
+	"github.com/sagebrush-ml/sagebrush/internal/neighbor/sns"
 	"github.com/sagebrush-ml/sagebrush/internal/op"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
 	"github.com/sagebrush-ml/sagebrush/internal/wire/a2iruntime"
@@ -82,6 +83,7 @@ type Server struct {
 	lock   *os.File
 	parts  []part
 	close  []io.Closer // in the order of opening
+	drain  []func()    // end requests that wait, when the server stops
 	gate   *gateway.Gateway
 	ln     net.Listener
 	inner  net.Listener // where containers come in
@@ -211,6 +213,9 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	web := &http.Server{Handler: s.gate, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(s.opt.Log.Handler(), slog.LevelDebug)}
+	for _, f := range s.drain {
+		web.RegisterOnShutdown(f)
+	}
 	for _, ln := range []net.Listener{s.inner, s.bridge} {
 		if ln == nil {
 			continue
@@ -286,10 +291,12 @@ func (s *Server) path(elem ...string) string {
 }
 
 // front builds the gateway over everything that was installed.
-func (s *Server) front(reg *prometheus.Registry, keys auth.Keys, s3, registry http.Handler, own map[string]func(context.Context, []byte) (any, error)) {
+func (s *Server) front(reg *prometheus.Registry, keys auth.Keys, s3, registry http.Handler, own map[string]func(context.Context, []byte) (any, error), topics *sns.Service) {
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.gate = gateway.New(gateway.Options{
 		Table: s.table, Services: Services(), Verifier: auth.New(auth.Options{Keys: keys}), S3: s3, Registry: registry, Own: own,
+		Links:   []*wire.Operation{wsns.ConfirmSubscription.Operation, wsns.Unsubscribe.Operation},
+		Public:  map[string]func(context.Context) ([]byte, error){sns.CertificatePath: topics.Certificate},
 		Metrics: promhttp.HandlerFor(reg, promhttp.HandlerOpts{}), MetricsToken: s.opt.MetricsToken,
 		Log: s.opt.Log, Registerer: reg,
 	})

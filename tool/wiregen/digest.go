@@ -245,6 +245,9 @@ func (g *gatherer) add(name string) error {
 	if b.Error != nil {
 		s.Code, s.Status = b.Error.Code, b.Error.Status
 	}
+	if slices.Contains(g.quirks.Open, g.out.Name+"."+name) {
+		s.Enum = nil
+	}
 	g.out.Shapes[name] = s
 	if s.Pattern != "" {
 		if err := goPattern(s, g.quirks); err != nil {

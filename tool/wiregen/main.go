@@ -28,6 +28,7 @@ type quirks struct {
 		Match string `yaml:"match"`
 		Not   string `yaml:"not"`
 	} `yaml:"patterns"`
+	Open []string `yaml:"open"` // shapes whose enum is left out: "sqs.QueueAttributeName"
 }
 
 func main() {
