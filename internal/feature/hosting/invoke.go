@@ -74,6 +74,9 @@ func (s *Service) invoke(ctx context.Context, in *smr.InvokeEndpointInput, body 
 	q := question{caller: auth.CallerFrom(ctx), endpoint: in.EndpointName, contentType: in.ContentType, accept: in.Accept, custom: in.CustomAttributes,
 		inferenceID: in.InferenceId, session: in.SessionId, variant: in.TargetVariant, model: in.TargetModel, container: in.TargetContainerHostname,
 		component: in.InferenceComponentName}
+	if in.EnableExplanations != "" {
+		return refuse("Endpoint %s has no ExplainerConfig: EnableExplanations cannot be specified.", in.EndpointName)
+	}
 	x := exchange{question: &q, start: time.Now(), text: buffers.Get().(*bytes.Buffer)}
 	defer buffers.Put(x.text)
 	if err := s.find(&x, false); err != nil {
