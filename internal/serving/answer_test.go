@@ -9,9 +9,10 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"testing"
 	"time"
+
+	"github.com/sagebrush-ml/sagebrush/internal/serving/servingtest"
 )
 
 func TestPlainHead(t *testing.T) {
@@ -66,77 +67,16 @@ func FuzzPlainHead(f *testing.F) {
 	})
 }
 
-// script is an instance that gives its answers in turn, one for each request,
-// and hangs up where one is "". It counts connections.
-func script(t *testing.T, answers ...string) (*Backend, func() int) {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dials := make(chan int, 1)
-	dials <- 0
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		var open []net.Conn
-		defer func() {
-			for _, c := range open {
-				c.Close()
-			}
-		}()
-		for len(answers) > 0 {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			open = append(open, c)
-			dials <- <-dials + 1
-			r := bufio.NewReader(c)
-			for len(answers) > 0 {
-				req, err := http.ReadRequest(r)
-				if err != nil {
-					break
-				}
-				_, _ = io.Copy(io.Discard, req.Body)
-				text := answers[0]
-				answers = answers[1:]
-				if text == "" {
-					c.Close()
-					break
-				}
-				_, _ = io.WriteString(c, text)
-			}
-		}
-		_, _ = ln.Accept() // until the test ends
-	}()
-	t.Cleanup(func() { ln.Close(); <-done })
-	return Dial("tcp://" + ln.Addr().String()), func() int { n := <-dials; dials <- n; return n }
-}
-
-const fine = "HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nContent-Length: 2\r\n\r\n"
-
-// silent is an instance that tells of a request and does not answer it.
-func silent(t *testing.T) (*Backend, chan struct{}) {
-	t.Helper()
-	asked := make(chan struct{}, 1)
-	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		asked <- struct{}{}
-		<-r.Context().Done() // until the caller goes away
-	}))
-	t.Cleanup(s.Close)
-	return Dial("tcp://" + s.Listener.Addr().String()), asked
-}
-
 func TestDeadlines(t *testing.T) {
-	b, _ := silent(t)
+	addr, _ := servingtest.Silent(t)
+	b := Dial(addr)
 	_, _, err := b.Post(t.Context(), []byte("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"), time.Now().Add(-2*slack))
 	if ne, ok := errors.AsType[net.Error](err); !ok || !ne.Timeout() {
 		t.Errorf("past the deadline: %v", err)
 	}
 
-	b, _ = script(t, fine+"ok", fine+"ok", fine+"ok")
+	addr, _ = servingtest.Script(t, servingtest.Fine+"ok", servingtest.Fine+"ok", servingtest.Fine+"ok")
+	b = Dial(addr)
 	start := time.Now()
 	for i, c := range []struct{ asked, set time.Duration }{{time.Minute, time.Minute + slack}, {time.Minute + slack/2, time.Minute + slack}, {time.Hour, time.Hour + slack}} {
 		a, conn, err := b.Post(t.Context(), []byte("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"), start.Add(c.asked))

@@ -79,7 +79,20 @@ func (s *Service) invoke(ctx context.Context, in *smr.InvokeEndpointInput, body 
 	}
 	x := exchange{question: &q, start: time.Now(), text: buffers.Get().(*bytes.Buffer)}
 	defer buffers.Put(x.text)
-	if err := s.find(&x, false); err != nil {
+	err := s.open(ctx, &x, body)
+	if err != nil {
+		return err
+	}
+	err = s.passOn(&x, w)
+	s.finish(&x, err)
+	return err
+}
+
+// open sends the request where it belongs and reads the head of the answer: all
+// that invocations have in common. When it answers no error the caller must read
+// the answer, and call finish.
+func (s *Service) open(ctx context.Context, x *exchange, body io.Reader) error {
+	if err := s.find(x, false); err != nil {
 		return err
 	}
 	if err := x.write(body); err != nil {
@@ -87,13 +100,8 @@ func (s *Service) invoke(ctx context.Context, in *smr.InvokeEndpointInput, body 
 	}
 	x.keep()
 	sh := x.copyFor(&s.shadows)
-	err := s.ask(ctx, &x)
+	err := s.ask(ctx, x)
 	s.askShadow(sh)
-	if err != nil {
-		return err
-	}
-	err = s.passOn(&x, w)
-	s.finish(&x, err)
 	return err
 }
 

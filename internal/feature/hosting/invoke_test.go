@@ -17,63 +17,17 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/serving"
+	"github.com/sagebrush-ml/sagebrush/internal/serving/servingtest"
 	smr "github.com/sagebrush-ml/sagebrush/internal/wire/sagemakerruntime"
 )
 
-// script is an instance that gives its answers in turn, one for each request,
-// and hangs up where one is "". It counts connections.
-func script(t *testing.T, answers ...string) (*serving.Backend, func() int) {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dials := make(chan int, 1)
-	dials <- 0
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		var open []net.Conn
-		defer func() {
-			for _, c := range open {
-				c.Close()
-			}
-		}()
-		for len(answers) > 0 {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			open = append(open, c)
-			dials <- <-dials + 1
-			r := bufio.NewReader(c)
-			for len(answers) > 0 {
-				req, err := http.ReadRequest(r)
-				if err != nil {
-					break
-				}
-				_, _ = io.Copy(io.Discard, req.Body)
-				text := answers[0]
-				answers = answers[1:]
-				if text == "" {
-					c.Close()
-					break
-				}
-				_, _ = io.WriteString(c, text)
-			}
-		}
-		_, _ = ln.Accept() // until the test ends
-	}()
-	t.Cleanup(func() { ln.Close(); <-done })
-	return serving.Dial("tcp://" + ln.Addr().String()), func() int { n := <-dials; dials <- n; return n }
+// targetAt is an instance of one container.
+func targetAt(addr string) *target {
+	return &target{containers: []*serving.Backend{serving.Dial(addr)}}
 }
 
-// ask sends one request to b, as invoke does.
-func ask(ctx context.Context, b *serving.Backend) (w *httptest.ResponseRecorder, err error) {
-	return askTarget(ctx, &target{containers: []*serving.Backend{b}})
-}
-
-func askTarget(ctx context.Context, t *target) (w *httptest.ResponseRecorder, err error) {
+// ask sends one request to an instance, as invoke does.
+func ask(ctx context.Context, t *target) (w *httptest.ResponseRecorder, err error) {
 	s := &Service{}
 	v := variantRoute{name: "A", header: []string{"A"}, weight: 1, targets: []*target{t}, meter: &meter{}}
 	s.routes.set(resource.Key{Account: "1", Region: "r", Name: "e"}, &route{fleets: []fleetRoute{{share: 1, variants: []variantRoute{v}, total: 1}}})
@@ -87,11 +41,11 @@ func askTarget(ctx context.Context, t *target) (w *httptest.ResponseRecorder, er
 	return w, s.invoke(ctx, &smr.InvokeEndpointInput{EndpointName: "e"}, strings.NewReader("x"), w)
 }
 
-const fine = "HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nContent-Length: 2\r\n\r\n"
+const fine = servingtest.Fine
 
 func TestAnswersOfEveryForm(t *testing.T) {
 	long := strings.Repeat("a", 100_000)
-	b, dials := script(t,
+	addr, dials := servingtest.Script(t,
 		fine+"ok",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Amzn-SageMaker-Custom-Attributes: c\r\n\r\n2\r\nok\r\n0\r\n\r\n",
 		fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: text/x\r\nContent-Length: %d\r\n\r\n%s", len(long), long),
@@ -99,10 +53,11 @@ func TestAnswersOfEveryForm(t *testing.T) {
 		"HTTP/1.1 415 No\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\nbad",
 		fine+"ok",
 	)
+	to := targetAt(addr)
 	for i, want := range []struct{ body, typ, attributes string }{
 		{"ok", "text/csv", ""}, {"ok", "", "c"}, {long, "text/x", ""}, {"", "", ""}, {}, {"ok", "text/csv", ""},
 	} {
-		w, err := ask(t.Context(), b)
+		w, err := ask(t.Context(), to)
 		if i == 4 {
 			if f := fault.Of(err); f == nil || f.Code != "ModelError" || f.Extra["OriginalMessage"] != "bad" || f.Extra["OriginalStatusCode"] != 415 {
 				t.Errorf("%d: %v", i, err)
@@ -121,9 +76,10 @@ func TestAnswersOfEveryForm(t *testing.T) {
 
 func TestConnectionsThatEnd(t *testing.T) {
 	t.Run("a kept one that was closed meanwhile is replaced", func(t *testing.T) {
-		b, dials := script(t, fine+"ok", "", fine+"ok")
+		addr, dials := servingtest.Script(t, fine+"ok", "", fine+"ok")
+		to := targetAt(addr)
 		for i := range 2 {
-			if w, err := ask(t.Context(), b); err != nil || w.Body.String() != "ok" {
+			if w, err := ask(t.Context(), to); err != nil || w.Body.String() != "ok" {
 				t.Errorf("%d: %v %q", i, err, w.Body)
 			}
 		}
@@ -132,8 +88,9 @@ func TestConnectionsThatEnd(t *testing.T) {
 		}
 	})
 	t.Run("one that closes at the first request is an error of the model", func(t *testing.T) {
-		b, dials := script(t, "", fine+"ok")
-		if _, err := ask(t.Context(), b); fault.Of(err) == nil || fault.Of(err).Code != "ModelError" {
+		addr, dials := servingtest.Script(t, "", fine+"ok")
+		to := targetAt(addr)
+		if _, err := ask(t.Context(), to); fault.Of(err) == nil || fault.Of(err).Code != "ModelError" {
 			t.Errorf("%v", err)
 		}
 		if n := dials(); n != 1 {
@@ -141,9 +98,10 @@ func TestConnectionsThatEnd(t *testing.T) {
 		}
 	})
 	t.Run("one that the instance will close is not kept", func(t *testing.T) {
-		b, dials := script(t, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", fine+"ok")
+		addr, dials := servingtest.Script(t, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", fine+"ok")
+		to := targetAt(addr)
 		for i := range 2 {
-			if w, err := ask(t.Context(), b); err != nil || w.Body.String() != "ok" {
+			if w, err := ask(t.Context(), to); err != nil || w.Body.String() != "ok" {
 				t.Errorf("%d: %v %q", i, err, w.Body)
 			}
 		}
@@ -152,9 +110,10 @@ func TestConnectionsThatEnd(t *testing.T) {
 		}
 	})
 	t.Run("one with more bytes than the answer is not kept", func(t *testing.T) {
-		b, dials := script(t, fine+"ok"+fine, fine+"ko")
+		addr, dials := servingtest.Script(t, fine+"ok"+fine, fine+"ko")
+		to := targetAt(addr)
 		for i, want := range []string{"ok", "ko"} {
-			if w, err := ask(t.Context(), b); err != nil || w.Body.String() != want {
+			if w, err := ask(t.Context(), to); err != nil || w.Body.String() != want {
 				t.Errorf("%d: %v %q", i, err, w.Body)
 			}
 		}
@@ -175,31 +134,18 @@ func TestConnectionsThatEnd(t *testing.T) {
 				c.Close()
 			}
 		}()
-		if _, err := ask(t.Context(), serving.Dial("tcp://"+ln.Addr().String())); err == nil || !strings.Contains(err.Error(), http.ErrAbortHandler.Error()) {
+		if _, err := ask(t.Context(), targetAt("tcp://"+ln.Addr().String())); err == nil || !strings.Contains(err.Error(), http.ErrAbortHandler.Error()) {
 			t.Errorf("%v", err)
 		}
 	})
 }
 
-// silent is an instance that tells of a request and does not answer it.
-func silent(t *testing.T) (*serving.Backend, chan struct{}) {
-	t.Helper()
-	asked := make(chan struct{}, 1)
-	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		asked <- struct{}{}
-		<-r.Context().Done() // until the caller goes away
-	}))
-	t.Cleanup(s.Close)
-	return serving.Dial("tcp://" + s.Listener.Addr().String()), asked
-}
-
 func TestACallerThatGoesAwayFreesTheInstance(t *testing.T) {
-	b, asked := silent(t)
+	addr, asked := servingtest.Silent(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-asked; cancel() }()
-	to := &target{containers: []*serving.Backend{b}}
-	if _, err := askTarget(ctx, to); fault.Of(err) == nil || fault.Of(err).Code != "ModelError" {
+	to := targetAt(addr)
+	if _, err := ask(ctx, to); fault.Of(err) == nil || fault.Of(err).Code != "ModelError" {
 		t.Errorf("%v", err)
 	}
 	if n := to.outstanding.Load(); n != 0 {

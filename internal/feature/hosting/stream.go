@@ -32,16 +32,7 @@ func (s *Service) invokeStream(ctx context.Context, in *smr.InvokeEndpointWithRe
 	}
 	x := exchange{question: &q, start: time.Now(), timeout: streamTimeout, text: buffers.Get().(*bytes.Buffer)}
 	defer buffers.Put(x.text)
-	if err := s.find(&x, false); err != nil {
-		return err
-	}
-	if err := x.write(body); err != nil {
-		return err
-	}
-	x.keep()
-	sh := x.copyFor(&s.shadows)
-	err := s.ask(ctx, &x)
-	s.askShadow(sh)
+	err := s.open(ctx, &x, body)
 	if err != nil {
 		return err
 	}
