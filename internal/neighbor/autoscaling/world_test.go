@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -41,7 +40,6 @@ type world struct {
 	table *op.Table
 	path  string
 
-	mu        sync.Mutex
 	clock     time.Time
 	endpoints map[string]*fakeEndpoint
 	alarms    map[string]wcw.PutMetricAlarmInput
@@ -65,9 +63,16 @@ type fakeEndpoint struct {
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, clock: start, path: filepath.Join(t.TempDir(), "autoscaling.db"), table: op.New(),
+	w := &world{t: t, clock: start, path: filepath.Join(t.TempDir(), "autoscaling.db"),
 		endpoints: map[string]*fakeEndpoint{}, alarms: map[string]wcw.PutMetricAlarmInput{}, states: map[string]wcw.MetricAlarm{},
 		data: map[string]map[int64]float64{}, callers: map[string]bool{}}
+	w.open()
+	return w
+}
+
+// open makes the service, as a start of the server does.
+func (w *world) open() {
+	w.table = op.New()
 	op.Handle(w.table, sm.DescribeEndpoint, w.describe)
 	op.Handle(w.table, sm.UpdateEndpointWeightsAndCapacities, w.update)
 	op.Handle(w.table, sm.DescribeInferenceComponent, w.describeComponent)
@@ -84,19 +89,13 @@ func newWorld(t *testing.T) *world {
 		return &wcw.DeleteAlarmsOutput{}, nil
 	})
 	op.Handle(w.table, wcw.DescribeAlarms, w.describeAlarms)
-	w.open()
-	w.Install(w.table)
-	return w
-}
-
-// open makes the service, as a start of the server does.
-func (w *world) open() {
 	s, err := New(Options{Path: w.path, Table: w.table, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return w.clock }})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { _ = s.Close() })
 	w.Service = s
+	s.Install(w.table)
 }
 
 // restart is a kill and a start: nothing of the service's memory is left.
@@ -236,6 +235,12 @@ func (w *world) describeAlarms(_ context.Context, in *wcw.DescribeAlarmsInput) (
 		}
 	}
 	return &out, nil
+}
+
+// align passes the rest of the minute.
+func (w *world) align() {
+	w.t.Helper()
+	w.pass(w.clock.Truncate(time.Minute).Add(time.Minute).Sub(w.clock))
 }
 
 // put stores a metric's value for the period that begins at a time.
