@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sagebrush-ml/sagebrush/internal/fault"
 	"github.com/sagebrush-ml/sagebrush/internal/op"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
 	aas "github.com/sagebrush-ml/sagebrush/internal/wire/autoscaling"
@@ -165,5 +166,8 @@ func (s *Service) tryMetric(ctx context.Context, k key, in *aas.PutScalingPolicy
 	m := tracked(k, c)
 	end := m.settled(s.Now())
 	_, err := s.values(ctx, m, end.Add(-m.period), end)
+	if f := fault.Of(err); f != nil && !f.Server() {
+		return fault.Validation("%s", f.Message)
+	}
 	return err
 }

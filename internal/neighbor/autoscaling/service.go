@@ -35,6 +35,7 @@ type Options struct {
 type Service struct {
 	Options
 	file *sqlfile.File
+	kick chan struct{} // an alarm calls
 
 	// Of the loop alone.
 	told    map[int64]string // the trouble with a target that was logged last
@@ -62,7 +63,7 @@ func New(o Options) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open autoscaling file %q: %w", o.Path, err)
 	}
-	s := &Service{Options: o, file: f, told: map[int64]string{}, asked: map[int64]int64{}, bringing: make(chan struct{}, 1)}
+	s := &Service{Options: o, file: f, kick: make(chan struct{}, 1), told: map[int64]string{}, asked: map[int64]int64{}, bringing: make(chan struct{}, 1)}
 	s.bringing <- struct{}{}
 	return s, nil
 }
@@ -97,6 +98,7 @@ func (s *Service) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		case <-s.kick:
 		}
 	}
 }

@@ -297,6 +297,12 @@ func TestAStepPolicyFollowsItsAlarm(t *testing.T) {
 	if e.desired != 4 { // from the one where it began
 		t.Fatalf("%d instances after a larger breach", e.desired)
 	}
+	if err := w.Alarm(context.Background(), account, region, arn, nil); err != nil {
+		t.Error(err)
+	}
+	if err := w.Alarm(context.Background(), account, "eu-west-1", arn, nil); err == nil {
+		t.Error("another Region's policy is found")
+	}
 	out, err := op.Call(caller, w.table, aas.DescribeScalingPolicies, &aas.DescribeScalingPoliciesInput{ServiceNamespace: namespace})
 	if err != nil || len(out.ScalingPolicies[0].Alarms) != 1 || out.ScalingPolicies[0].Alarms[0].AlarmName != "busy" {
 		t.Fatalf("policies: %+v, %v", out, err)

@@ -205,7 +205,7 @@ func (w *world) metricData(_ context.Context, in *wcw.GetMetricDataInput) (*wcw.
 	var out wcw.GetMetricDataOutput
 	for _, q := range in.MetricDataQueries {
 		if q.Expression != "" && !strings.Contains(q.Expression, "m1") {
-			return nil, fault.Validation("Error in expression %q", q.Expression)
+			return nil, fault.New("ValidationError", 400, "Error in expression %q", q.Expression) // its code is CloudWatch's
 		}
 		if q.ReturnData != nil && !*q.ReturnData {
 			continue
