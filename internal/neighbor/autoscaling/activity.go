@@ -70,13 +70,13 @@ func (a *activity) insert(w sqlfile.Writer, k key) error {
 	return err
 }
 
-// update writes what became of an activity.
+// update writes what became of an activity, unless it was settled meanwhile.
 func (a *activity) update(w sqlfile.Writer) error {
 	text, err := json.Marshal(a.doc)
 	if err != nil {
 		return err
 	}
-	_, err = w.Exec("UPDATE activity SET doc = ?, open = ?, ended = ?, worked = ? WHERE id = ?", string(text), a.open(), a.ended(), a.worked, a.id)
+	_, err = w.Exec("UPDATE activity SET doc = ?, open = ?, ended = ?, worked = ? WHERE id = ? AND open", string(text), a.open(), a.ended(), a.worked, a.id)
 	return err
 }
 

@@ -58,8 +58,8 @@ func playDay(t *testing.T) ([]minute, []change) {
 		v := load(m)
 		day[m] = minute{v, e.current, v / float64(e.current)}
 		w.put(perInstance, w.clock, day[m].metric)
-		for range 6 { // a look every ten seconds, so that the test is quick
-			w.clock = w.clock.Add(10 * time.Second)
+		for range 3 { // a look every 20 seconds, so that the test is quick
+			w.clock = w.clock.Add(20 * time.Second)
 			if err := w.look(context.Background()); err != nil {
 				t.Fatal(err)
 			}
