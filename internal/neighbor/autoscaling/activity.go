@@ -134,6 +134,20 @@ func changesOf(ctx context.Context, q sqlfile.Querier, k key, since time.Time) (
 	return out, err
 }
 
+// retryAfter is how long a change that failed is not asked for again.
+const retryAfter = 5 * time.Minute
+
+// failedJustNow tells whether the last change of a target was the same one, and
+// failed a short while ago.
+func failedJustNow(ctx context.Context, q sqlfile.Querier, k key, to int, now time.Time) (bool, error) {
+	found, err := activitiesAt(ctx, q, ofKey+" AND NOT not_scaled AND before != after ORDER BY id DESC LIMIT 1", k.args()...)
+	if err != nil || len(found) == 0 {
+		return false, err
+	}
+	a := found[0]
+	return a.doc.StatusCode == statusFailed && a.after == to && now.Sub(a.doc.EndTime.Time) < retryAfter, nil
+}
+
 // overrideOpen settles what is under way for a target that goes.
 func (s *Service) overrideOpen(ctx context.Context, w sqlfile.Writer, k key) error {
 	a, err := openOf(ctx, w, k)

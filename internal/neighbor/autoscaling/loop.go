@@ -296,8 +296,17 @@ func (s *Service) ask(ctx context.Context, g *target, capacity int, policies []p
 		told = told || blocked != "" && blocked == p.memory.Blocked
 		p.memory.Blocked = blocked
 	}
+	refused := false
+	if d.to != capacity {
+		if err := s.file.Read(ctx, func(q sqlfile.Querier) (err error) {
+			refused, err = failedJustNow(ctx, q, g.key, d.to, now)
+			return err
+		}); err != nil {
+			return err
+		}
+	}
 	switch {
-	case d.to != capacity:
+	case d.to != capacity && !refused:
 		err = s.begin(ctx, g, capacity, d.to, why, d.cooldown, now, remember)
 	case d.blocked != "" && !told:
 		a := notScaled(g, capacity, d.blocked, why, now)
