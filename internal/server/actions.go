@@ -8,21 +8,29 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/sagebrush-ml/sagebrush/internal/neighbor/autoscaling"
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/cloudwatch"
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/sns"
 )
 
-// actions are what alarms do here: they tell topics.
-type actions struct{ topics *sns.Service }
+// actions are what alarms do here: they tell topics, and call scaling policies.
+type actions struct {
+	topics  *sns.Service
+	scaling *autoscaling.Service
+}
 
 var _ cloudwatch.Actions = actions{}
 
-// Alarm publishes an alarm's message to the topic that action is.
+// Alarm publishes an alarm's message to the topic that action is, or calls the
+// policy that it is.
 func (a actions) Alarm(ctx context.Context, account, region, action string, message []byte) error {
-	if !strings.HasPrefix(action, "arn:aws:sns:") {
-		return cloudwatch.ErrNoAction
+	switch {
+	case strings.HasPrefix(action, "arn:aws:sns:"):
+		return a.topics.Notify(ctx, account, region, action, alarmSubject(message), message)
+	case strings.HasPrefix(action, "arn:aws:autoscaling:"):
+		return a.scaling.Alarm(ctx, account, region, action, message)
 	}
-	return a.topics.Notify(ctx, account, region, action, alarmSubject(message), message)
+	return cloudwatch.ErrNoAction
 }
 
 // maxSubject is how many characters the subject of a message may have.

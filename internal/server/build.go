@@ -14,6 +14,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/feature/shadowtest"
 	"github.com/sagebrush-ml/sagebrush/internal/feature/tag"
 	"github.com/sagebrush-ml/sagebrush/internal/feature/training"
+	"github.com/sagebrush-ml/sagebrush/internal/neighbor/autoscaling"
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/cloudwatch"
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/iam"
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/logs"
@@ -81,7 +82,14 @@ func (s *Server) build(ctx context.Context) error {
 	s.close = append(s.close, topics)
 	topics.Install(s.table)
 	s.add("sns", topics.Run)
-	metrics, err := cloudwatch.New(cloudwatch.Options{Path: s.path("metrics.db"), Actions: actions{topics}, Log: log})
+	scaling, err := autoscaling.New(autoscaling.Options{Path: s.path("autoscaling.db"), Table: s.table, Log: log})
+	if err != nil {
+		return err
+	}
+	s.close = append(s.close, scaling)
+	scaling.Install(s.table)
+	s.add("autoscaling", scaling.Run)
+	metrics, err := cloudwatch.New(cloudwatch.Options{Path: s.path("metrics.db"), Actions: actions{topics, scaling}, Log: log})
 	if err != nil {
 		return err
 	}

@@ -300,7 +300,8 @@ func goPattern(s *model.Shape, q quirks) error {
 		p := lookAhead.ReplaceAllString(s.Pattern, "")
 		p = unicode4.ReplaceAllString(p, `\x{$1}`)
 		p = strings.ReplaceAll(p, `\p{Alnum}`, `0-9A-Za-z`)
-		p = strings.ReplaceAll(p, `\p{Print}`, `\x20-\x7E`)
+		p = strings.ReplaceAll(p, `[\p{Print}]`, `[\x20-\x7E]`)
+		p = strings.ReplaceAll(p, `\p{Print}`, `[\x20-\x7E]`)
 		p = strings.ReplaceAll(p, `\p{ASCII}`, `[\x00-\x7F]`)
 		p = bigCount.ReplaceAllString(p, `{$1,}`) // Go stops at 1000; the length constraint stands beside it
 		if p != s.Pattern {
