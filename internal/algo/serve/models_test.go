@@ -20,6 +20,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/algotest"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/xgboost"
 )
 
 // saved is a folder with a model that predicts mean.
@@ -378,20 +379,79 @@ func TestRunWithManyModels(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
-func TestAnInvocationMakesNoGarbage(t *testing.T) {
-	m := many(t, algotest.Mean{}, 0)
-	ask(m, "POST", "/models", order("a", saved(t, 0.5)))
-	text := []byte(strings.Replace(plain("1,2\n", "Content-Type", "text/csv", "Accept", "text/csv"), "/invocations", "/models/a/invoke", 1))
-	b, l := &behind{many: m}, &lane{}
-	if n := testing.AllocsPerRun(100, func() {
-		hd, ok := plainHead(text)
-		h := b.take(hd.model)
-		if !ok || h == nil {
+// answerer is how the door answers a plain request: what is measured.
+func answerer(t testing.TB, b *behind, text string) func() {
+	l := &lane{}
+	request := []byte(text)
+	return func() {
+		hd, ok := plainHead(request)
+		if !ok {
 			t.Fatal("not plain")
 		}
-		l.reply(h, hd, text[hd.size:], false)
+		h := b.take(hd.model)
+		l.reply(h, hd, request[hd.size:], false)
 		h.leave()
-	}); n > 1 { // Mean makes its result
-		t.Errorf("%v allocations", n)
+		if !strings.HasPrefix(string(l.out[:15]), "HTTP/1.1 200 OK") {
+			t.Fatalf("%s", l.out)
+		}
+	}
+}
+
+// trees is a folder with a real model of XGBoost, the model, and a row for it.
+func trees(t testing.TB) (dir string, m algo.Model, row string) {
+	t.Helper()
+	b, err := os.ReadFile("../xgboost/testdata/logistic.ubj")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir = t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, xgboost.FileName), b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if m, err = xgboost.New().Load(os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	return dir, m, strings.Repeat("0.125,", m.(*xgboost.Model).NumFeatures()-1) + "-1.5\n"
+}
+
+func TestAnInvocationMakesNoGarbage(t *testing.T) {
+	if raced {
+		t.Skip("under the race detector pools lose what they keep")
+	}
+	dir, model, row := trees(t)
+	one, err := newHandler(model, env(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := many(t, xgboost.New(), 0)
+	if code, text := ask(m, "POST", "/models", order("a", dir)); code != 200 {
+		t.Fatal(text)
+	}
+	text := plain(row, "Content-Type", "text/csv", "Accept", "text/csv")
+	for name, answer := range map[string]func(){
+		"one model":   answerer(t, &behind{one: one}, text),
+		"one of many": answerer(t, &behind{many: m}, strings.Replace(text, "/invocations", "/models/a/invoke", 1)),
+	} {
+		if n := testing.AllocsPerRun(200, answer); n > 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+func BenchmarkInvocation(b *testing.B) {
+	_, model, row := trees(b)
+	one, err := newHandler(model, env(nil))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, rows := range []int{1, 100, 10_000} {
+		b.Run(fmt.Sprintf("%d rows", rows), func(b *testing.B) {
+			answer := answerer(b, &behind{one: one}, plain(strings.Repeat(row, rows), "Content-Type", "text/csv", "Accept", "text/csv"))
+			b.ReportAllocs()
+			for b.Loop() {
+				answer()
+			}
+			b.ReportMetric(float64(rows*b.N)/b.Elapsed().Seconds(), "rows/s")
+		})
 	}
 }
