@@ -21,7 +21,7 @@ import (
 
 type algoCmd struct {
 	Train algoTrainCmd `cmd:"" help:"Train: read ROOT/input, write ROOT/model, as a training container does."`
-	Serve algoServeCmd `cmd:"" help:"Serve ROOT/model: /ping, /invocations, /execution-parameters."`
+	Serve algoServeCmd `cmd:"" help:"Serve ROOT/model: /ping, /invocations, /execution-parameters; with SAGEMAKER_MULTI_MODEL=true what /models loads."`
 }
 
 // algoRoot is the folder that stands for /opt/ml. Where a task cannot have its
@@ -77,6 +77,9 @@ func (c *algoServeCmd) Run() error {
 	return serve.Run(ctx, a, c.Root, ln, serve.Options{Log: slog.New(slog.NewTextHandler(os.Stdout, nil))})
 }
 
+// listen listens where addr says, and by default where the platform expects a
+// container: at the port that it was given as one of several of an endpoint, or
+// at 8080.
 func listen(addr string) (net.Listener, error) {
 	if addr == "" {
 		port := os.Getenv("SAGEMAKER_BIND_TO_PORT")

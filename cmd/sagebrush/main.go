@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"github.com/alecthomas/kong"
+
+	_ "github.com/sagebrush-ml/sagebrush/internal/start" // the first collection comes later
 )
 
 // cli is the command line; each command is in a file of its name.

@@ -34,6 +34,26 @@ type Model interface {
 	Predict(ctx context.Context, rows *Matrix) (Prediction, error)
 }
 
+// IntoPredictor is a Model that can predict without making garbage.
+type IntoPredictor interface {
+	// PredictInto is Predict with the memory of values, whatever it holds, for
+	// the result's where it suffices.
+	PredictInto(ctx context.Context, rows *Matrix, values []float32) (Prediction, error)
+}
+
+// Compacter is a Model that holds more than prediction needs.
+type Compacter interface {
+	// Compact gives a model that predicts the same and holds nothing else; it
+	// need not be able to Save. The two share memory.
+	Compact() Model
+}
+
+// Sizer is a Model that knows how much memory it takes.
+type Sizer interface {
+	// MemoryBytes is that, in bytes.
+	MemoryBytes() int64
+}
+
 // Prediction is n×Width, row-major.
 type Prediction struct {
 	Values []float32

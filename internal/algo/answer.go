@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"runtime"
 	"strconv"
+	"sync"
 )
 
 // Answer says how a prediction is to be written.
@@ -88,36 +90,88 @@ func AppendJSONNumber64(dst []byte, x float64) []byte {
 //
 // Its error is another how.Accept.
 func AppendScores(dst []byte, how Answer, p Prediction) ([]byte, error) {
+	switch how.Accept {
+	case "text/csv", "application/jsonlines":
+		return appendAll(dst, how, p), nil
+	case "application/json":
+		dst = append(dst, `{"predictions": [`...)
+		return append(appendAll(dst, how, p), "]}"...), nil
+	}
+	return dst, fmt.Errorf("cannot write a prediction as %s", how.Accept)
+}
+
+// appendAll appends all rows of p.
+func appendAll(dst []byte, how Answer, p Prediction) []byte {
 	width := max(1, p.Width)
 	rows := len(p.Values) / width
-	switch how.Accept {
-	case "text/csv":
-		for i := range rows {
+	if rows < Many { // without a closure, which is garbage
+		return appendSome(dst, how, p.Values, width, 0, rows)
+	}
+	return AppendRows(dst, rows, func(dst []byte, from, to int) []byte {
+		return appendSome(dst, how, p.Values, width, from, to)
+	})
+}
+
+// appendSome appends rows from to to.
+func appendSome(dst []byte, how Answer, values []float32, width, from, to int) []byte {
+	for i := from; i < to; i++ {
+		row := values[i*width : (i+1)*width]
+		switch how.Accept {
+		case "text/csv":
 			if i > 0 && !how.Batch {
 				dst = append(dst, ',')
 			}
-			dst = appendRow(dst, p.Values[i*width:(i+1)*width], AppendNumber)
+			dst = appendRow(dst, row, AppendNumber)
 			if how.Batch {
 				dst = append(dst, '\n')
 			}
-		}
-	case "application/json":
-		dst = append(dst, `{"predictions": [`...)
-		for i := range rows {
+		case "application/json":
 			if i > 0 {
 				dst = append(dst, ", "...)
 			}
-			dst = appendScore(dst, p.Values[i*width:(i+1)*width])
+			dst = appendScore(dst, row)
+		default:
+			dst = append(appendScore(dst, row), '\n')
 		}
-		dst = append(dst, "]}"...)
-	case "application/jsonlines":
-		for i := range rows {
-			dst = append(appendScore(dst, p.Values[i*width:(i+1)*width]), '\n')
-		}
-	default:
-		return dst, fmt.Errorf("cannot write a prediction as %s", how.Accept)
 	}
-	return dst, nil
+	return dst
+}
+
+// Many is from how many rows on AppendRows divides the work: half of them are
+// worth a goroutine.
+const Many = 1 << 11
+
+// pieces keeps memory of parts of answers for reuse.
+var pieces = sync.Pool{New: func() any { return new([]byte) }}
+
+// AppendRows appends rows 0 to n to dst by write, which appends those from one
+// to before another. Of many rows each core writes a part; write is then called
+// by several goroutines at once.
+func AppendRows(dst []byte, n int, write func(dst []byte, from, to int) []byte) []byte {
+	parts := min(n/(Many/2), runtime.GOMAXPROCS(0))
+	if parts <= 1 {
+		return write(dst, 0, n)
+	}
+	return appendParts(dst, n, parts, write)
+}
+
+func appendParts(dst []byte, n, parts int, write func(dst []byte, from, to int) []byte) []byte {
+	var wait sync.WaitGroup
+	written := make([]*[]byte, parts)
+	for i := 1; i < parts; i++ {
+		wait.Go(func() {
+			b := pieces.Get().(*[]byte)
+			*b = write((*b)[:0], i*n/parts, (i+1)*n/parts)
+			written[i] = b
+		})
+	}
+	dst = write(dst, 0, n/parts)
+	wait.Wait()
+	for _, b := range written[1:] {
+		dst = append(dst, *b...)
+		pieces.Put(b)
+	}
+	return dst
 }
 
 func appendScore(dst []byte, row []float32) []byte {

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Ref is what an image URI asks for.
@@ -50,9 +51,12 @@ var firstParty = []string{
 
 // ecr takes apart {account}.dkr.ecr.{region}.amazonaws.com/{repo}[:{tag}], the
 // FIPS hosts and the China suffix included. A digest is not a tag that AWS's
-// SDKs give for an algorithm and does not match.
-var ecr = regexp.MustCompile(`^\d{12}\.dkr\.ecr(?:-fips)?\.[a-z0-9-]+\.(?:amazonaws\.com(?:\.cn)?|c2s\.ic\.gov|sc2s\.sgov\.gov)/` +
-	`([a-z0-9]+(?:[._/-][a-z0-9]+)*)(?::([A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?$`)
+// SDKs give for an algorithm and does not match. It is compiled when it is first
+// asked for: each task of this binary starts the quicker.
+var ecr = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^\d{12}\.dkr\.ecr(?:-fips)?\.[a-z0-9-]+\.(?:amazonaws\.com(?:\.cn)?|c2s\.ic\.gov|sc2s\.sgov\.gov)/` +
+		`([a-z0-9]+(?:[._/-][a-z0-9]+)*)(?::([A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?$`)
+})
 
 // Image gives what uri asks for. ok is false when uri is not the image of an
 // algorithm that is built here; Known then tells whether AWS has it, and
@@ -104,7 +108,7 @@ func Known(uri string) (name string, ok bool) {
 }
 
 func parse(uri string) (name, tag string, ok bool) {
-	m := ecr.FindStringSubmatch(uri)
+	m := ecr().FindStringSubmatch(uri)
 	if m == nil {
 		return "", "", false
 	}

@@ -21,10 +21,10 @@ func ReadCSV(b []byte, opts Options) (*algo.Matrix, error) {
 
 // ReadCSVInto is ReadCSV into m, whose memory is used again.
 func ReadCSVInto(m *algo.Matrix, b []byte, opts Options) error {
-	if len(b) > chunkBytes {
+	if len(b) >= 2*smallChunk {
 		return readCSV(m, []source{{b: b}}, opts)
 	}
-	// A request is one chunk, and makes no garbage.
+	// A usual request is one chunk, and makes no garbage.
 	c := chunk{&source{b: b}, skipBOM(b), len(b)}
 	r, ok, err := newCSVReader(m, []chunk{c}, opts)
 	if !ok {

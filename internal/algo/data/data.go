@@ -34,17 +34,26 @@ type chunk struct {
 
 func (c chunk) bytes() []byte { return c.src.b[c.from:c.to] }
 
-// chunkBytes is large beside the cost of handing a chunk over and small beside
-// a file, so that the cores end together.
-const chunkBytes = 1 << 20
+// A chunk has smallChunk to chunkBytes: it is large beside the cost of handing
+// it over and small beside the whole, so that the cores end together.
+const (
+	chunkBytes = 1 << 20
+	smallChunk = 128 << 10
+	manyChunks = 32 // of these the whole is made where it is neither small nor large
+)
 
 // split cuts the sources into chunks that end at line ends.
 func split(sources []source) []chunk {
+	whole := 0
+	for i := range sources {
+		whole += len(sources[i].b)
+	}
+	size := min(max(whole/manyChunks, smallChunk), chunkBytes)
 	var chunks []chunk
 	for i := range sources {
 		src := &sources[i]
 		for from := skipBOM(src.b); from < len(src.b); {
-			to := lineEnd(src.b, min(from+chunkBytes, len(src.b))-1)
+			to := lineEnd(src.b, min(from+size, len(src.b))-1)
 			chunks = append(chunks, chunk{src, from, to})
 			from = to
 		}

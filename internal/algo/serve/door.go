@@ -26,17 +26,43 @@ import (
 // up.
 type door struct {
 	net.Listener
-	log     *slog.Logger
-	handler atomic.Pointer[handler] // nil while the model loads
-	passed  chan accepted
-	done    chan struct{} // closed by Close
-	end     func()        // closes done
-	stop    func() error  // closes the listener
+	log    *slog.Logger
+	behind atomic.Pointer[behind] // nil while the model loads
+	passed chan accepted
+	done   chan struct{} // closed by Close
+	end    func()        // closes done
+	stop   func() error  // closes the listener
 
 	serving sync.WaitGroup
 	closing atomic.Bool
 	mu      sync.Mutex
 	lanes   map[*lane]struct{}
+}
+
+// behind is what answers: one model, or many.
+type behind struct {
+	one  *handler
+	many *models
+}
+
+func (b *behind) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if b.many != nil {
+		b.many.ServeHTTP(w, r)
+		return
+	}
+	b.one.ServeHTTP(w, r)
+}
+
+// take gives the handler for an invocation of model, nil when net/http is to
+// answer it; leave must follow.
+func (b *behind) take(model []byte) *handler {
+	switch {
+	case (model != nil) != (b.many != nil):
+		return nil
+	case b.many != nil:
+		return b.many.take(model)
+	}
+	return b.one
 }
 
 // accepted is what Accept returns.
@@ -53,10 +79,12 @@ const maxPlain = 64 << 10
 // idle one, or a request may meet a closing end.
 const idleTimeout = 15 * time.Minute
 
-func newDoor(ln net.Listener, log *slog.Logger) *door {
+// newDoor serves ln. What answers may come later, then first is nil.
+func newDoor(ln net.Listener, log *slog.Logger, first *behind) *door {
 	d := &door{Listener: ln, log: log, passed: make(chan accepted), done: make(chan struct{}), lanes: map[*lane]struct{}{}}
 	d.end = sync.OnceFunc(func() { close(d.done) })
 	d.stop = sync.OnceValue(ln.Close)
+	d.behind.Store(first)
 	go d.accept()
 	return d
 }
@@ -200,25 +228,42 @@ func (d *door) serve(l *lane) (over bool) {
 		if len(l.buf) == 0 && !l.wait(d) {
 			return false
 		}
-		h := d.handler.Load()
+		behind := d.behind.Load()
 		head, plain := plainHead(l.buf)
-		if h == nil || !plain || head.length > min(maxPlain, h.maxBody) {
+		if behind == nil || !plain || head.length > maxPlain {
 			return true
 		}
-		if l.fill(head.size+head.length) != nil {
-			return false
+		h := behind.take(head.model)
+		if h == nil {
+			return true
 		}
-		body := l.buf[head.size : head.size+head.length]
-		last := d.closing.Load()
-		l.reply(h, head, body, last)
-		if _, err := l.Write(l.out); err != nil || last {
-			return false
+		if over, ok := d.answer(l, h, head); !ok {
+			return over
 		}
-		if cap(l.out) > maxPlain {
-			l.out = nil
-		}
-		l.buf = l.buf[:copy(l.buf, l.buf[head.size+head.length:])]
 	}
+}
+
+// answer answers the plain request at the beginning of the buffer. ok is false
+// when the connection is over, or is net/http's from here on.
+func (d *door) answer(l *lane, h *handler, head head) (over, ok bool) {
+	defer h.leave()
+	if head.length > h.maxBody {
+		return true, false
+	}
+	if l.fill(head.size+head.length) != nil {
+		return false, false
+	}
+	body := l.buf[head.size : head.size+head.length]
+	last := d.closing.Load()
+	l.reply(h, head, body, last)
+	if _, err := l.Write(l.out); err != nil || last {
+		return false, false
+	}
+	if cap(l.out) > maxPlain {
+		l.out = nil
+	}
+	l.buf = l.buf[:copy(l.buf, l.buf[head.size+head.length:])]
+	return false, true
 }
 
 // wait reads the beginning of a request; false when the connection is over.

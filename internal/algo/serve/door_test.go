@@ -39,6 +39,7 @@ func TestPlainHead(t *testing.T) {
 		"the platform's":    plain("1", ct, "text/csv", "Accept", "text/csv", "X-Amzn-SageMaker-Inference-Id", "7"),
 		"without a type":    plain("1"),
 		"with an empty one": plain("1", ct, ""),
+		"one of many":       strings.Replace(plain("1"), "/invocations", "/models/0a-B_c.d/invoke", 1),
 	} {
 		if h, ok := plainHead([]byte(text)); !ok || h.length != 1 || text[h.size:] != "1" {
 			t.Errorf("%s: %+v %v", name, h, ok)
@@ -67,6 +68,10 @@ func TestPlainHead(t *testing.T) {
 		"a letter that is not ASCII":      plain("1", "Accept", "é"),
 		"a space at the end":              plain("1", "Accept", "a "),
 		"an odd host":                     strings.Replace(plain("1"), "model", "mo del", 1),
+		"no model":                        strings.Replace(plain("1"), "/invocations", "/models//invoke", 1),
+		"an escape in a model's name":     strings.Replace(plain("1"), "/invocations", "/models/%61/invoke", 1),
+		"a query":                         strings.Replace(plain("1"), "/invocations", "/models/a/invoke?x", 1),
+		"another verb of a model":         strings.Replace(plain("1"), "/invocations", "/models/a", 1),
 		"a header that is not the door's": plain("1", "Trailer", "x"),
 	} {
 		if h, ok := plainHead([]byte(text)); ok {
@@ -80,6 +85,7 @@ func FuzzPlainHead(f *testing.F) {
 	f.Add([]byte(plain("1,2", "Content-Type", "text/csv", "Accept", "a, b", "X-Amzn-SageMaker-Session-Id", "x")))
 	f.Add([]byte(plain("", "Content-Length", "0")))
 	f.Add([]byte(plain("1", "Accept ", "a\r\n b")))
+	f.Add([]byte(strings.Replace(plain("1"), "/invocations", "/models/a-b/invoke", 1)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, ok := plainHead(b)
 		if !ok {
@@ -97,7 +103,11 @@ func FuzzPlainHead(f *testing.F) {
 		if h.hasAccept {
 			accept = []string{string(h.accept)}
 		}
-		if r.Method != http.MethodPost || r.URL.Path != "/invocations" || r.ContentLength != int64(h.length) || len(r.TransferEncoding) > 0 || r.Close ||
+		path := "/invocations"
+		if h.model != nil {
+			path = "/models/" + string(h.model) + "/invoke"
+		}
+		if r.Method != http.MethodPost || r.URL.Path != path || r.URL.EscapedPath() != path || r.URL.RawQuery != "" || r.ContentLength != int64(h.length) || len(r.TransferEncoding) > 0 || r.Close ||
 			r.Header.Get("Content-Type") != string(h.contentType) || fmt.Sprint(r.Header["Accept"]) != fmt.Sprint(accept) {
 			t.Errorf("%q: %+v, net/http: %+v", b, h, r)
 		}
@@ -111,13 +121,17 @@ func openDoor(t *testing.T, m algo.Model, opts Options) (*door, func() net.Conn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := newDoor(ln, slog.New(slog.DiscardHandler))
 	h, err := newHandler(m, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.handler.Store(h)
-	server := &http.Server{Handler: h}
+	return openDoorOn(t, ln, &behind{one: h})
+}
+
+func openDoorOn(t *testing.T, ln net.Listener, b *behind) (*door, func() net.Conn) {
+	t.Helper()
+	d := newDoor(ln, slog.New(slog.DiscardHandler), b)
+	server := &http.Server{Handler: b}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(d) }()
 	t.Cleanup(func() {
@@ -171,7 +185,7 @@ func TestTheDoorAnswersAsNetHTTPDoes(t *testing.T) {
 	d, dial := openDoor(t, sums{}, env(nil))
 	c := dial()
 	r := bufio.NewReader(c)
-	h := d.handler.Load()
+	h := d.behind.Load()
 	for _, q := range []struct {
 		body   string
 		header []string
@@ -323,7 +337,7 @@ func TestDrainGivesUpWhenItsTimeIsOver(t *testing.T) {
 
 func TestAcceptTellsThatTheListenerIsGone(t *testing.T) {
 	ln := listen(t)
-	d := newDoor(ln, slog.New(slog.DiscardHandler))
+	d := newDoor(ln, slog.New(slog.DiscardHandler), nil)
 	ln.Close()
 	if _, err := d.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("%v", err)

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/data"
@@ -20,29 +21,52 @@ import (
 // defaultMaxBody is the container's limit of a request's body: 6 MiB.
 const defaultMaxBody = 6 << 20
 
+// settings is what all models of a server share.
+type settings struct {
+	opts      Options
+	maxBody   int
+	batch     bool
+	output    []string
+	preferred string // media type of answers
+	params    []byte // the answer of /execution-parameters
+	pool      sync.Pool
+}
+
 // handler answers for one loaded model.
 type handler struct {
+	*settings
 	model   algo.Model
+	into    algo.IntoPredictor // nil when the model is none
 	format  algo.Formatter
 	check   algo.RowChecker // nil when the model has none
 	accepts accepts
-	opts    Options
-	maxBody int
-	batch   bool
-	output  []string
-	params  []byte // the answer of /execution-parameters
-	pool    sync.Pool
+
+	// Of one model among many: its memory, who uses it, the table included, and
+	// what follows when nobody does.
+	bytes int64
+	users atomic.Int64
+	over  func()
+}
+
+// leave ends a use of h.
+func (h *handler) leave() {
+	if h.over != nil && h.users.Add(-1) == 0 {
+		h.over()
+	}
 }
 
 // request is the memory of one invocation, used again by the next.
 type request struct {
-	body []byte
-	rows algo.Matrix
-	out  []byte
+	body   []byte
+	rows   algo.Matrix
+	values []float32 // of the prediction
+	out    []byte
 }
 
-// maxPooled is the largest memory of one request that is kept for the next.
-const maxPooled = 1 << 20
+// maxPooled is the largest memory of one request that is kept for the next: a
+// batch transform sends one large request after the other. What is not used
+// again soon the garbage collector takes from the pool.
+const maxPooled = 64 << 20
 
 // Handler answers the container's HTTP requests for a loaded model. Answers of
 // POST /invocations:
@@ -65,31 +89,49 @@ func Handler(model algo.Model, opts Options) (http.Handler, error) {
 }
 
 func newHandler(model algo.Model, opts Options) (*handler, error) {
+	s, err := newSettings(opts)
+	if err != nil {
+		return nil, err
+	}
+	return s.handler(model)
+}
+
+func newSettings(opts Options) (*settings, error) {
 	opts = opts.withDefaults()
-	h := &handler{model: model, opts: opts, maxBody: defaultMaxBody}
-	if s := opts.Getenv("MAX_CONTENT_LENGTH"); s != "" {
-		n, err := strconv.Atoi(strings.TrimSpace(s))
+	s := &settings{opts: opts, maxBody: defaultMaxBody, preferred: opts.Getenv("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT")}
+	if text := opts.Getenv("MAX_CONTENT_LENGTH"); text != "" {
+		n, err := strconv.Atoi(strings.TrimSpace(text))
 		if err != nil || n <= 0 {
-			return nil, fmt.Errorf("MAX_CONTENT_LENGTH is %q, not a number of bytes", s)
+			return nil, fmt.Errorf("MAX_CONTENT_LENGTH is %q, not a number of bytes", text)
 		}
-		h.maxBody = n
+		s.maxBody = n
 	}
-	h.batch = isTrue(opts.Getenv("SAGEMAKER_BATCH"))
-	if s := strings.ReplaceAll(strings.ToLower(opts.Getenv("SAGEMAKER_INFERENCE_OUTPUT")), " ", ""); s != "" {
-		h.output = strings.Split(s, ",")
+	s.batch = isTrue(opts.Getenv("SAGEMAKER_BATCH"))
+	if text := strings.ReplaceAll(strings.ToLower(opts.Getenv("SAGEMAKER_INFERENCE_OUTPUT")), " ", ""); text != "" {
+		s.output = strings.Split(text, ",")
 	}
+	s.params = fmt.Appendf(nil, `{"MaxConcurrentTransforms": %d, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": %d}`,
+		runtime.GOMAXPROCS(0), max(1, s.maxBody>>20))
+	s.pool.New = func() any { return new(request) }
+	return s, nil
+}
+
+// handler is for model, of which it keeps what predicts.
+func (s *settings) handler(model algo.Model) (*handler, error) {
+	if c, ok := model.(algo.Compacter); ok {
+		model = c.Compact()
+	}
+	h := &handler{settings: s, model: model}
+	h.into, _ = model.(algo.IntoPredictor)
 	h.format, _ = model.(algo.Formatter)
 	if h.format == nil {
 		h.format = scores{}
 	}
 	h.check, _ = model.(algo.RowChecker)
 	var err error
-	if h.accepts, err = newAccepts(h.format.Accepts(), opts.Getenv("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT")); err != nil {
+	if h.accepts, err = newAccepts(h.format.Accepts(), s.preferred); err != nil {
 		return nil, err
 	}
-	h.params = fmt.Appendf(nil, `{"MaxConcurrentTransforms": %d, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": %d}`,
-		runtime.GOMAXPROCS(0), max(1, h.maxBody>>20))
-	h.pool.New = func() any { return new(request) }
 	return h, nil
 }
 
@@ -100,23 +142,32 @@ func isTrue(s string) bool {
 
 // ServeHTTP routes by hand: there are three doors, and each request counts.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch path := r.URL.Path; {
-	case path == "/invocations":
+	switch {
+	case r.URL.Path == "/invocations":
 		if allow(w, r, http.MethodPost) {
 			h.invoke(w, r)
 		}
-	case path == "/ping":
+	case !h.serveCommon(w, r):
+		http.NotFound(w, r)
+	}
+}
+
+// serveCommon answers what needs no model. It returns false for the rest.
+func (s *settings) serveCommon(w http.ResponseWriter, r *http.Request) bool {
+	switch r.URL.Path {
+	case "/ping":
 		if allow(w, r, http.MethodGet, http.MethodHead) {
 			w.WriteHeader(http.StatusOK)
 		}
-	case path == "/execution-parameters":
+	case "/execution-parameters":
 		if allow(w, r, http.MethodGet, http.MethodHead) {
 			w.Header()["Content-Type"] = jsonType
-			_, _ = w.Write(h.params)
+			_, _ = w.Write(s.params)
 		}
 	default:
-		http.NotFound(w, r)
+		return false
 	}
+	return true
 }
 
 var jsonType = []string{"application/json"}
@@ -167,9 +218,9 @@ func (h *handler) invoke(w http.ResponseWriter, r *http.Request) {
 }
 
 // release gives the memory of q back unless a large request has made it large.
-func (h *handler) release(q *request) {
-	if cap(q.body)+4*cap(q.rows.Values)+4*cap(q.rows.Index)+cap(q.out) <= maxPooled {
-		h.pool.Put(q)
+func (s *settings) release(q *request) {
+	if cap(q.body)+4*cap(q.rows.Values)+4*cap(q.rows.Index)+8*cap(q.rows.Start)+4*cap(q.values)+cap(q.out) <= maxPooled {
+		s.pool.Put(q)
 	}
 }
 
@@ -211,7 +262,13 @@ func (h *handler) predict(ctx context.Context, q *request, accept string) (err e
 			err = fmt.Errorf("the model failed: %v", p)
 		}
 	}()
-	p, err := h.model.Predict(ctx, &q.rows)
+	var p algo.Prediction
+	if h.into != nil {
+		p, err = h.into.PredictInto(ctx, &q.rows, q.values)
+		q.values = p.Values
+	} else {
+		p, err = h.model.Predict(ctx, &q.rows)
+	}
 	if err != nil {
 		return err
 	}
@@ -249,9 +306,8 @@ func (h *handler) readBody(q *request, r *http.Request) *refusal {
 	return nil
 }
 
-// rowOptions is the layout of a payload: features alone. One goroutine, for
-// other requests use the other cores.
-var rowOptions = data.Options{NoLabel: true, Threads: 1}
+// rowOptions is the layout of a payload: features alone.
+var rowOptions = data.Options{NoLabel: true}
 
 // readRows decodes body into q.rows.
 func (h *handler) readRows(q *request, body []byte, contentType string) (data.Format, *refusal) {

@@ -108,22 +108,27 @@ func BenchmarkTrainSparse(b *testing.B) {
 	}
 }
 
+// BenchmarkPredict is one row, a thousand and many, of 28 features in 100 trees.
 func BenchmarkPredict(b *testing.B) {
 	m := higgsLike(20_000)
-	model, err := boost(b.Context(), plainConfig("binary:logistic", 100), nil, m, nil, runtime.GOMAXPROCS(0), silent)
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, rows := range []int{1, 20_000} {
-		part := &algo.Matrix{Rows: rows, Cols: m.Cols, Values: m.Values[:rows*m.Cols]}
-		b.Run(fmt.Sprintf("%d rows 100 trees", rows), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := model.Predict(context.Background(), part); err != nil {
-					b.Fatal(err)
+	for _, depth := range []int{6, 8} {
+		c := plainConfig("binary:logistic", 100)
+		c.maxDepth = depth
+		model, err := boost(b.Context(), c, nil, m, nil, runtime.GOMAXPROCS(0), silent)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, rows := range []int{1, 1000, 20_000} {
+			part := &algo.Matrix{Rows: rows, Cols: m.Cols, Values: m.Values[:rows*m.Cols]}
+			b.Run(fmt.Sprintf("depth %d, %d rows", depth, rows), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := model.Predict(context.Background(), part); err != nil {
+						b.Fatal(err)
+					}
 				}
-			}
-			b.ReportMetric(float64(rows*b.N)/b.Elapsed().Seconds(), "rows/s")
-		})
+				b.ReportMetric(float64(rows*b.N)/b.Elapsed().Seconds(), "rows/s")
+			})
+		}
 	}
 }

@@ -232,15 +232,9 @@ func (t *booster) addTree(ctx context.Context, pairs []gradPair, k int) error {
 	t.model.trees = append(t.model.trees, grown.tree)
 	t.model.class = append(t.model.class, int32(k))
 	if len(t.sets) > 1 {
-		nodes, err := grown.flatten(nil, t.model.features)
-		if err != nil {
+		f := forest{width: width}
+		if err := f.grow(&grown.tree, int32(k), t.model.features); err != nil {
 			return fmt.Errorf("flatten a grown tree: %w", err)
-		}
-		f := forest{nodes: nodes, roots: []int32{0}, class: []int32{int32(k)}, width: width}
-		for _, n := range nodes {
-			if n.left >= 0 {
-				f.touched = max(f.touched, int(n.feature&^missingLeftBit)+1)
-			}
 		}
 		return f.add(context.Background(), t.sets[1].m, t.sets[1].margins, t.workers)
 	}

@@ -11,10 +11,10 @@ import (
 
 // A document is what a model file holds, whether JSON or UBJSON, as
 //
-//	map[string]any, []any, []float64 (a list of numbers or booleans), string,
-//	float64, bool, nil
+//	map[string]any, []any, []float64 (a list of numbers or booleans), packed
+//	(such a list of a UBJSON file), string, float64, bool, nil
 //
-// An empty list is an empty []float64.
+// An empty list is an empty []float64 or packed.
 
 // maxNesting is how deep documents may nest; models nest 7 levels.
 const maxNesting = 32
@@ -79,6 +79,9 @@ func (c cursor) list() []cursor {
 	if numbers, ok := c.at.([]float64); ok && len(numbers) == 0 {
 		return nil
 	}
+	if numbers, ok := c.at.(packed); ok && numbers.len() == 0 {
+		return nil
+	}
 	items, ok := c.at.([]any)
 	if !ok {
 		c.fail("is not a list of objects")
@@ -102,16 +105,29 @@ func (c cursor) names() []string {
 // numbers gives a list of n numbers, of any length when n is negative.
 func (c cursor) numbers(n int) []float64 {
 	v, ok := c.at.([]float64)
-	if !ok {
+	length := len(v)
+	p, isPacked := c.at.(packed)
+	if isPacked {
+		length = p.len()
+	}
+	switch {
+	case !ok && !isPacked:
 		c.fail("is not a list of numbers")
-	} else if n >= 0 && len(v) != n {
-		c.fail("has %d values, not %d", len(v), n)
+	case n >= 0 && length != n:
+		c.fail("has %d values, not %d", length, n)
 		return nil
+	case isPacked:
+		return p.float64s()
 	}
 	return v
 }
 
 func (c cursor) floats(n int) []float32 {
+	if p, ok := c.at.(packed); ok && (n < 0 || p.len() == n) {
+		if out, ok := p.float32s(); ok {
+			return out
+		}
+	}
 	values := c.numbers(n)
 	out := make([]float32, len(values))
 	for i, v := range values {
@@ -121,6 +137,11 @@ func (c cursor) floats(n int) []float32 {
 }
 
 func (c cursor) ints(n int) []int32 {
+	if p, ok := c.at.(packed); ok && (n < 0 || p.len() == n) {
+		if out, ok := p.int32s(); ok {
+			return out
+		}
+	}
 	values := c.numbers(n)
 	out := make([]int32, len(values))
 	for i, v := range values {

@@ -112,28 +112,37 @@ func (s selection) format(dst []byte, how algo.Answer, p algo.Prediction) ([]byt
 	row := func(i int) []float32 { return p.Values[i*width : (i+1)*width] }
 	switch how.Accept {
 	case "text/csv":
-		for i := range rows {
-			if i > 0 {
-				dst = append(dst, '\n')
+		dst = algo.AppendRows(dst, rows, func(dst []byte, from, to int) []byte {
+			for i := from; i < to; i++ {
+				if i > 0 {
+					dst = append(dst, '\n')
+				}
+				dst = s.csvRow(dst, row(i))
 			}
-			dst = s.csvRow(dst, row(i))
-		}
+			return dst
+		})
 		if how.Batch {
 			dst = append(dst, '\n')
 		}
 	case "application/json":
 		dst = append(dst, `{"predictions": [`...)
-		for i := range rows {
-			if i > 0 {
-				dst = append(dst, ", "...)
+		dst = algo.AppendRows(dst, rows, func(dst []byte, from, to int) []byte {
+			for i := from; i < to; i++ {
+				if i > 0 {
+					dst = append(dst, ", "...)
+				}
+				dst = s.jsonRow(dst, row(i))
 			}
-			dst = s.jsonRow(dst, row(i))
-		}
+			return dst
+		})
 		dst = append(dst, "]}"...)
 	case "application/jsonlines":
-		for i := range rows {
-			dst = append(s.jsonRow(dst, row(i)), '\n')
-		}
+		dst = algo.AppendRows(dst, rows, func(dst []byte, from, to int) []byte {
+			for i := from; i < to; i++ {
+				dst = append(s.jsonRow(dst, row(i)), '\n')
+			}
+			return dst
+		})
 	default:
 		return dst, fmt.Errorf("cannot encode selected predictions into accept type %q", how.Accept)
 	}

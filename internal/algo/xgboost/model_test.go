@@ -5,6 +5,7 @@ package xgboost
 import (
 	"bytes"
 	"context"
+	"io"
 	"maps"
 	"math"
 	"os"
@@ -235,12 +236,35 @@ func TestRowsBeyondTheSpreadAreSearched(t *testing.T) {
 	for r := range got {
 		got[r] = model.margins[0]
 	}
-	f := forest{model.nodes, model.roots, model.class, 1, widestRow + 1}
+	f := model.forest
+	f.touched = widestRow + 1
 	if err := f.add(t.Context(), m, got, 1); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(got, want.Values) {
 		t.Error("searching sparse rows gives other leaves than spreading them")
+	}
+}
+
+func TestACompactModelPredictsAndIsNotSaved(t *testing.T) {
+	model, m := trained(t)
+	want, err := model.Predict(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := model.Compact().(*Model)
+	got, err := c.PredictInto(t.Context(), m, make([]float32, 1, m.Rows))
+	if err != nil || !slices.Equal(got.Values, want.Values) {
+		t.Errorf("it predicts something else, or fails: %v", err)
+	}
+	if all, left := model.MemoryBytes(), c.MemoryBytes(); left*3 > all {
+		t.Errorf("it takes %d of %d bytes", left, all)
+	}
+	if c.Save(t.TempDir()) == nil || c.WriteJSON(io.Discard) == nil || c.WriteUBJ(io.Discard) == nil {
+		t.Error("it was written without its trees")
+	}
+	if err := model.Save(t.TempDir()); err != nil {
+		t.Errorf("the model itself: %v", err)
 	}
 }
 
@@ -253,6 +277,14 @@ func TestOneRowCostsOneAllocation(t *testing.T) {
 		}
 	}); n > 1 {
 		t.Errorf("%v allocations, want 1 for the result", n)
+	}
+	values := make([]float32, 3)
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := model.PredictInto(context.Background(), row, values); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations with memory for the result", n)
 	}
 }
 

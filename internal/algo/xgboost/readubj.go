@@ -132,6 +132,47 @@ func (r *ubjReader) value(kind byte, depth int) any {
 	return nil
 }
 
+// packed is a list of numbers of one kind as they lie in the file: most of a
+// model, so it is not copied before its user says what he makes of it.
+type packed struct {
+	kind byte
+	b    []byte
+}
+
+func (p packed) len() int { return len(p.b) / size(p.kind) }
+
+func (p packed) float64s() []float64 {
+	values, n := make([]float64, p.len()), size(p.kind)
+	for i := range values {
+		values[i] = number64(p.kind, p.b[i*n:])
+	}
+	return values
+}
+
+// float32s and int32s are float64s, each made float32 or int32, for the kinds
+// in which XGBoost writes such numbers. ok is false for other kinds.
+func (p packed) float32s() (values []float32, ok bool) {
+	if p.kind != 'd' {
+		return nil, false
+	}
+	values = make([]float32, p.len())
+	for i := range values {
+		values[i] = math.Float32frombits(binary.BigEndian.Uint32(p.b[4*i:]))
+	}
+	return values, true
+}
+
+func (p packed) int32s() (values []int32, ok bool) {
+	if p.kind != 'l' {
+		return nil, false
+	}
+	values = make([]int32, p.len())
+	for i := range values {
+		values[i] = int32(binary.BigEndian.Uint32(p.b[4*i:]))
+	}
+	return values, true
+}
+
 // counted reads the optional kind and count of a container. count is -1 where
 // none is told, kind 0.
 func (r *ubjReader) counted() (kind byte, count int) {
@@ -165,12 +206,7 @@ func (r *ubjReader) list(depth int) any {
 			if count > (len(r.b)-r.at)/n {
 				r.fail("a list goes beyond the end of the file")
 			}
-			b := r.take(count * n)
-			values := make([]float64, count)
-			for i := range values {
-				values[i] = number64(kind, b[i*n:])
-			}
-			return values
+			return packed{kind, r.take(count * n)}
 		}
 		if kind == 'Z' || kind == 'T' || kind == 'F' {
 			r.fail("a list whose pieces take no room")

@@ -2,7 +2,11 @@
 
 package xgboost
 
-import "github.com/sagebrush-ml/sagebrush/internal/algo"
+import (
+	"math"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo"
+)
 
 // tree is one regression tree, node by node; node 0 is the root. The fields
 // are those of XGBoost's model format.
@@ -32,56 +36,49 @@ func (t *tree) leaf(parent int32, value, hess float32) int32 {
 	return int32(len(t.left) - 1)
 }
 
-// node is one node of a flattened tree. The right child follows the left one.
-type node struct {
-	leaf  float32 // weight of a leaf
-	bound uint32  // sortKey of a split's bound: smaller values go left
-	// feature has the direction of missing values in its highest bit: set for left.
-	feature uint32
-	left    int32 // -1 in a leaf
-}
-
-const missingLeftBit = 1 << 31
-
 // flatten appends the nodes of t that can be reached to nodes, breadth first,
-// so that the children of a node lie side by side. It fails where t is no tree:
-// a child out of range or reached twice, or a feature not below features.
-func (t *tree) flatten(nodes []node, features int) ([]node, error) {
+// so that the children of a node lie side by side. depth is the splits on the
+// longest way to a leaf. It fails where t is no tree: a child out of range or
+// reached twice, or a feature not below features.
+func (t *tree) flatten(nodes []node, features int) (flat []node, depth int, err error) {
 	n := len(t.left)
 	if n == 0 {
-		return nil, algo.ClientErrorf("a tree of the model has no nodes")
+		return nil, 0, algo.ClientErrorf("a tree of the model has no nodes")
 	}
 	base := len(nodes)
 	order := make([]int32, 1, n)
 	seen := make([]bool, n)
 	seen[0] = true
-	for i := 0; i < len(order); i++ {
+	for i, next := 0, 1; i < len(order); i++ { // next is where the level below begins
+		if i == next {
+			depth, next = depth+1, len(order)
+		}
 		at := order[i]
 		l, r := t.left[at], t.right[at]
 		if l == -1 && r == -1 {
-			nodes = append(nodes, node{leaf: t.value[at], left: -1})
+			nodes = append(nodes, node{bound: math.Float32bits(t.value[at]), left: int32(base + i)})
 			continue
 		}
 		for _, c := range [2]int32{l, r} {
 			if c < 0 || int(c) >= n || seen[c] {
-				return nil, algo.ClientErrorf("node %d of a tree of the model has the child %d, which cannot be", at, c)
+				return nil, 0, algo.ClientErrorf("node %d of a tree of the model has the child %d, which cannot be", at, c)
 			}
 			seen[c] = true
 		}
 		f := t.feature[at]
 		if f < 0 || int(f) >= features {
-			return nil, algo.ClientErrorf("node %d of a tree of the model splits feature %d of %d", at, f, features)
+			return nil, 0, algo.ClientErrorf("node %d of a tree of the model splits feature %d of %d", at, f, features)
 		}
-		feature := uint32(f)
-		if t.missingLeft[at] {
-			feature |= missingLeftBit
+		slot := 2 + 2*uint32(f)
+		if !t.missingLeft[at] {
+			slot++
 		}
 		bound := uint32(0) // no value is below NaN
 		if v := t.value[at]; v == v {
-			bound = sortKey(v)
+			bound = sortKey(v) - 1
 		}
-		nodes = append(nodes, node{bound: bound, feature: feature, left: int32(base + len(order))})
+		nodes = append(nodes, node{bound: bound, slot: slot, left: int32(base + len(order))})
 		order = append(order, l, r)
 	}
-	return nodes, nil
+	return nodes, depth, nil
 }
