@@ -50,7 +50,8 @@
 // Options.Dir, and of the usual credential folders of the user who runs the
 // server. Its environment is Task.Env and, where that does not set them, PATH
 // (the server's), HOME=/tmp, LANG, HOSTNAME, and SAGEBRUSH_CPUS, the whole
-// processors that its share of them comes to.
+// processors that its share of them comes to, and SAGEBRUSH_MEMORY_BYTES, its
+// limit if it has one.
 //
 // With Task.Root the image there, under an overlay whose upper layer is the
 // task's, and nothing of the host: /proc, /dev and a read-only /sys are made

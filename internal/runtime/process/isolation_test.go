@@ -274,10 +274,10 @@ func TestDirectTasksFindTheirFolders(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(train, "a.csv"), []byte("1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	k := shell("direct", "cat $SAGEBRUSH_ML_ROOT/input/data/train/a.csv; echo $SAGEBRUSH_CPUS; echo x >$TMPDIR/x && echo ok")
-	k.MilliCPU = 1000
+	k := shell("direct", "cat $SAGEBRUSH_ML_ROOT/input/data/train/a.csv; echo $SAGEBRUSH_CPUS $SAGEBRUSH_MEMORY_BYTES; echo x >$TMPDIR/x && echo ok")
+	k.MilliCPU, k.MemoryBytes = 1000, 64<<20
 	k.Mounts = []runtime.Mount{{Source: ml, Target: "/opt/ml"}, {Source: train, Target: "/opt/ml/input/data/train"}}
-	if got := output(t, r, k); got != "1\n1\nok\n" {
+	if got := output(t, r, k); got != "1\n1 67108864\nok\n" {
 		t.Errorf("it printed %q", got)
 	}
 }

@@ -116,6 +116,11 @@ func (p *parent) environment() map[string]string {
 		// processors, not the share that a limit leaves of them.
 		env["SAGEBRUSH_CPUS"] = strconv.FormatInt(min((t.MilliCPU+999)/1000, int64(goruntime.NumCPU())), 10)
 	}
+	if t.MemoryBytes > 0 && t.Root == "" {
+		// The toolkit's server of several models tells by it when it has no
+		// room for another.
+		env["SAGEBRUSH_MEMORY_BYTES"] = strconv.FormatInt(t.MemoryBytes, 10)
+	}
 	if len(p.spec.GPUs) > 0 {
 		env["CUDA_VISIBLE_DEVICES"] = strings.Join(p.spec.GPUNames, ",")
 	}
