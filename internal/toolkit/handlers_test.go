@@ -64,10 +64,11 @@ func TestHandlersOfEachKind(t *testing.T) {
 	}
 }
 
-func TestExecutionParametersAreTheScriptsOrXGBoosts(t *testing.T) {
+func TestExecutionParametersAreTheScriptsOrTheServers(t *testing.T) {
 	for _, c := range []struct{ framework, script, want string }{
 		{"sklearn", "def model_fn(d): pass\ndef execution_parameters_fn():\n    return {'MaxConcurrentTransforms': 7}\n", `{"MaxConcurrentTransforms": 7}`},
 		{"xgboost", "def model_fn(d): pass\n", `{"MaxConcurrentTransforms": 1, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 6}`},
+		{"sklearn", "def model_fn(d): pass\n", `{"MaxConcurrentTransforms": 1, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 6}`},
 	} {
 		s := newContainer(t, map[string]string{"code/inference.py": c.script}).set("SAGEBRUSH_FRAMEWORK="+c.framework, "SAGEMAKER_MODEL_SERVER_WORKERS=1").serve(t)
 		resp, err := s.client.Get("http://m/execution-parameters")

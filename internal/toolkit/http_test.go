@@ -31,7 +31,7 @@ func TestHTTPIsSpokenAsItShould(t *testing.T) {
 		{"only a head", "HEAD /ping HTTP/1.1\r\nHost: m\r\n\r\n", "HTTP/1.1 200 OK"},
 		{"another path", "GET / HTTP/1.1\r\nHost: m\r\n\r\n", "HTTP/1.1 404 Not Found"},
 		{"another method", "GET /invocations HTTP/1.1\r\nHost: m\r\n\r\n", "HTTP/1.1 405 Method Not Allowed"},
-		{"no execution parameters", "GET /execution-parameters HTTP/1.1\r\nHost: m\r\n\r\n", "HTTP/1.1 404 Not Found"},
+		{"execution parameters", "GET /execution-parameters HTTP/1.1\r\nHost: m\r\n\r\n", "HTTP/1.1 200 OK"},
 		{"no HTTP", "hello\r\n\r\n", "HTTP/1.1 400 Bad Request"},
 		{"another version", "GET / HTTP/2.0\r\n\r\n", "HTTP/1.1 505 HTTP Version Not Supported"},
 		{"a header that is none", "GET /ping HTTP/1.1\r\nno header\r\n\r\n", "HTTP/1.1 400 Bad Request"},

@@ -296,8 +296,8 @@ func TestWhatKeepsAModelFromBeingServedIsSaid(t *testing.T) {
 		{"a script that is not there", "", []string{"SAGEMAKER_PROGRAM=other.py"}, []string{"The inference script 'other.py' (SAGEMAKER_PROGRAM) is in none of"}},
 		{"transform_fn beside others", "def model_fn(d): pass\ndef transform_fn(a, b, c, d): pass\ndef input_fn(a, b): pass\n", nil, []string{"Cannot use transform_fn implementation in conjunction"}},
 		{"a function of three arguments too many", "def model_fn(a, b, c, d): pass\n", nil, []string{"model_fn takes 4 arguments but 1 were given."}},
+		{"no range of ports", "", []string{"SAGEMAKER_SAFE_PORT_RANGE=9000"}, []string{"SAGEMAKER_SAFE_PORT_RANGE is '9000', which is no range of ports"}},
 		{"no number of workers", "", []string{"SAGEMAKER_MODEL_SERVER_WORKERS=many"}, []string{"is 'many', which is no number of workers"}},
-		{"several models", "", []string{"SAGEMAKER_MULTI_MODEL=true"}, []string{"multi-model serving by scripts is not available"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -11,12 +11,13 @@ class Folders:
 
     The root is /opt/ml. SAGEBRUSH_ML_ROOT names another where a container has
     no file system of its own, SAGEMAKER_BASE_DIR as for AWS's toolkits.
+    SAGEBRUSH_MODEL_DIR is the model's folder where several are served.
     """
 
     def __init__(self, environ=os.environ):
         self.root = environ.get("SAGEBRUSH_ML_ROOT") or environ.get("SAGEMAKER_BASE_DIR") or CONTRACT
         self.code = os.path.join(self.root, "code")
-        self.model = os.path.join(self.root, "model")
+        self.model = environ.get("SAGEBRUSH_MODEL_DIR") or os.path.join(self.root, "model")
         self.input = os.path.join(self.root, "input")
         self.config = os.path.join(self.input, "config")
         self.data = os.path.join(self.input, "data")

@@ -5,6 +5,7 @@ import json
 import traceback
 
 from sagebrush_toolkit.content_types import JSON
+from sagebrush_toolkit.serve import streams
 
 
 class Answer:
@@ -19,15 +20,24 @@ class Answer:
         self.body, self.content_type, self.status = body, content_type, status
         self.headers, self.phrase = headers or {}, phrase
 
+    @property
+    def whole(self):
+        """Whether the body is bytes."""
+        return isinstance(self.body, (bytes, bytearray, memoryview))
+
+
+def trace(exception):
+    """Where an exception was raised, as Python prints it."""
+    return "".join(traceback.format_exception(type(exception), exception, exception.__traceback__))
+
 
 def error(status, exception, as_json, phrase=None):
     """The answer to a request that failed: the exception's text and where it was raised."""
-    trace = "".join(traceback.format_exception(type(exception), exception, exception.__traceback__))
     message = str(getattr(exception, "message", None) or exception)
     if as_json:
-        text = json.dumps({"error": type(exception).__name__, "error-message": message, "stack-trace": trace})
+        text = json.dumps({"error": type(exception).__name__, "error-message": message, "stack-trace": trace(exception)})
         return Answer(text.encode("utf-8"), JSON, status, phrase=phrase)
-    return Answer(("%s\n%s" % (message, trace)).encode("utf-8", "replace"), "text/plain; charset=utf-8", status, phrase=phrase)
+    return Answer(("%s\n%s" % (message, trace(exception))).encode("utf-8", "replace"), "text/plain; charset=utf-8", status, phrase=phrase)
 
 
 def of(result, content_type):
@@ -62,8 +72,8 @@ def body(value):
         return value.encode("utf-8")
     if value is None:
         return b""
-    if hasattr(value, "__next__"):
-        return value
+    if streams.streams(value):
+        return streams.parts(value)
     if hasattr(value, "read"):
         return body(value.read())
     # MMS and TorchServe send other values as JSON.

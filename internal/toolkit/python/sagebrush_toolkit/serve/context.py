@@ -36,7 +36,7 @@ class Context:
         self.system_properties = {"model_dir": model_dir, "gpu_id": int(gpu) if gpu else None, "batch_size": 1,
                                   "server_name": "Sagebrush", "server_version": "1"}
         self._system_properties = self.system_properties
-        self.model_name, self.model_dir, self.manifest = "model", model_dir, {}
+        self.model_name, self.model_dir, self.manifest = os.environ.get("SAGEBRUSH_MODEL_NAME") or "model", model_dir, {}
         self._headers = headers or {}
         self.request_processor = [_Processor(self._properties())]
         self.metrics = _Metrics()

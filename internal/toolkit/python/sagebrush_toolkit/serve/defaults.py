@@ -32,8 +32,10 @@ class Defaults:
         return codec.encode(prediction, accept, codec.INFERENCE_ENCODERS)
 
     def execution_parameters(self, workers):
-        """What GET /execution-parameters answers; None for 404."""
-        return None
+        """What GET /execution-parameters answers: how batch transform asks
+        this container where the caller of CreateTransformJob did not say."""
+        return {"MaxConcurrentTransforms": workers, "BatchStrategy": "MULTI_RECORD",
+                "MaxPayloadInMB": int(os.environ.get("SAGEMAKER_MAX_PAYLOAD_IN_MB") or 6)}
 
 
 class Sklearn(Defaults):
@@ -96,10 +98,6 @@ class XGBoost(Defaults):
 
     def output_fn(self, prediction, accept):
         return codec.encode(prediction, accept, codec.CONTAINERS_ENCODERS)
-
-    def execution_parameters(self, workers):
-        return {"MaxConcurrentTransforms": workers, "BatchStrategy": "MULTI_RECORD",
-                "MaxPayloadInMB": int(os.environ.get("SAGEMAKER_MAX_PAYLOAD_IN_MB") or 6)}
 
 
 class PyTorch(Defaults):

@@ -8,6 +8,8 @@ many models do.
 import http
 import re
 
+from sagebrush_toolkit.serve import streams
+
 MAX_HEAD = 64 << 10  # bytes of request line and headers, and of trailers
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
@@ -23,11 +25,11 @@ class Refused(Exception):
 class Request:
     """One request. Header names are lower case; body is bytes."""
 
-    __slots__ = ("method", "path", "query", "headers", "body", "keep_alive")
+    __slots__ = ("method", "path", "query", "headers", "body", "keep_alive", "takes_chunks")
 
-    def __init__(self, method, path, query, headers, keep_alive):
+    def __init__(self, method, path, query, headers, keep_alive, takes_chunks=True):
         self.method, self.path, self.query, self.headers, self.keep_alive = method, path, query, headers, keep_alive
-        self.body = b""
+        self.body, self.takes_chunks = b"", takes_chunks
 
 
 class Connection:
@@ -72,7 +74,7 @@ class Connection:
         path, _, query = target.partition("?")
         connection = headers.get("connection", "").lower()
         keep = "keep-alive" in connection if words[2] == b"HTTP/1.0" else "close" not in connection
-        request = Request(words[0].decode("ascii"), path, query, headers, keep)
+        request = Request(words[0].decode("ascii"), path, query, headers, keep, words[2] != b"HTTP/1.0")
         self._body(request)
         return request
 
@@ -145,31 +147,34 @@ class Connection:
         self._headers(MAX_HEAD)  # trailers
         return b"".join(parts)
 
-    def write(self, answer, keep_alive, head_only=False):
-        """Sends an Answer. Its body may be bytes or an iterator of them, which
-        then goes out in chunks."""
-        whole = isinstance(answer.body, (bytes, bytearray, memoryview))
+    def write(self, answer, keep_alive, head_only=False, chunks=True):
+        """Sends an Answer. Its body may be bytes or an iterator of them, of
+        which each part goes out at once, in chunks; a client that does not
+        take chunks gets them all at the end."""
+        body, whole = answer.body, answer.whole
+        if not whole and not chunks and not head_only:
+            body, whole = b"".join(streams.raw(part) for part in body), True
         lines = ["HTTP/1.1 %d %s" % (answer.status, _phrase(answer))]
         if answer.content_type:
             lines.append("Content-Type: " + answer.content_type)
         lines += ["%s: %s" % item for item in answer.headers.items()]
-        lines.append("Content-Length: %d" % len(answer.body) if whole else "Transfer-Encoding: chunked")
+        lines.append("Content-Length: %d" % len(body) if whole else "Transfer-Encoding: chunked")
         lines.append("Connection: " + ("keep-alive" if keep_alive else "close"))
         head = "\r\n".join(_clean(line) for line in lines).encode("latin1", "replace") + b"\r\n\r\n"
         if head_only:
             self.sock.sendall(head)
         elif not whole:
             self.sock.sendall(head)
-            for part in answer.body:
-                part = part.encode("utf-8") if isinstance(part, str) else bytes(part)
+            for part in body:
+                part = streams.raw(part)
                 if part:
                     self.sock.sendall(b"%x\r\n%s\r\n" % (len(part), part))
             self.sock.sendall(b"0\r\n\r\n")
-        elif len(answer.body) < 1 << 16:
-            self.sock.sendall(head + answer.body)
+        elif len(body) < 1 << 16:
+            self.sock.sendall(head + body)
         else:
             self.sock.sendall(head)
-            self.sock.sendall(answer.body)
+            self.sock.sendall(body)
 
 
 def _clean(line):

@@ -20,7 +20,8 @@ def folders(environ=os.environ):
     """Where the script may be, in the order in which it is looked for."""
     at = Folders(environ)
     given = environ.get("SAGEMAKER_SUBMIT_DIRECTORY", "")
-    out = [] if not given or given.startswith("s3://") else [at.here(given)]
+    # The platform unpacks an archive in S3 into /opt/ml/code.
+    out = [] if not given else [at.code if given.startswith("s3://") else at.here(given)]
     out += [os.path.join(at.model, "code"), at.code, at.model]
     return list(dict.fromkeys(f for f in out if os.path.isdir(f)))
 

@@ -6,6 +6,7 @@ worker does not.
 """
 
 import collections
+import fcntl
 import logging
 import os
 import select
@@ -16,8 +17,8 @@ import time
 
 from sagebrush_toolkit import errors, install
 from sagebrush_toolkit.folders import Folders, cpus
-from sagebrush_toolkit.serve import module
-from sagebrush_toolkit.serve.worker import NOT_LOADED, Worker
+from sagebrush_toolkit.serve import module, report, service
+from sagebrush_toolkit.serve.worker import NOT_LOADED, Worker, safe_ports, wakeup
 
 log = logging.getLogger("sagebrush-toolkit")
 
@@ -81,9 +82,7 @@ class Server:
 
     def run(self):
         """Returns the exit code of the container."""
-        wake_read, wake_write = os.pipe()
-        os.set_blocking(wake_write, False)
-        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        wake, parent = wakeup(), os.getppid()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         try:
@@ -92,8 +91,10 @@ class Server:
                 # told once, and it has all processors to load quickly.
                 wanted = self.workers if self.ever_loaded else 1
                 while len(self.pipes) < wanted and not self.stopping:
-                    self._start(wake_read, wake_write)
-                self._look(wake_read)
+                    self._start()
+                self._look(wake)
+                if report.wanted() and os.getppid() != parent:
+                    raise Stop(1)  # the server of several models is gone
         except Stop as stop:
             self._end(0)
             return stop.code
@@ -104,7 +105,7 @@ class Server:
     def _stop(self, number, frame):
         self.stopping = True
 
-    def _start(self, *wake):
+    def _start(self):
         read, write = os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -119,9 +120,9 @@ class Server:
         code = 1
         try:
             signal.set_wakeup_fd(-1)
-            for end in wake + (read,) + tuple(self.pipes.values()):
+            for end in (read,) + tuple(self.pipes.values()):
                 os.close(end)
-            code = Worker(self.listener, self.framework, self.workers, lambda: os.write(write, b"+")).run()
+            code = Worker(self.listener, service.make(self.framework), self.workers, lambda: os.write(write, b"+")).run()
         except BaseException:
             log.exception("a worker failed")
         finally:
@@ -132,14 +133,16 @@ class Server:
             sys.stderr.flush()
             os._exit(code)
 
-    def _look(self, wake_read):
+    def _look(self, wake):
         """Waits for news of the workers, and takes in what has come."""
-        ready = select.select(list(self.pipes.values()) + [wake_read], [], [], 0.5)[0]
-        if wake_read in ready:
-            os.read(wake_read, 1024)
+        ready = select.select(list(self.pipes.values()) + [wake], [], [], 0.5)[0]
+        if wake in ready:
+            os.read(wake, 1024)
         for pid, pipe in list(self.pipes.items()):
             if pipe in ready and os.read(pipe, 16):
                 log.info("worker %d has loaded the model", pid)
+                if not self.ever_loaded:
+                    report.loaded()
                 self.ever_loaded = True
         self._reap()
 
@@ -155,6 +158,10 @@ class Server:
             if code == NOT_LOADED and not self.ever_loaded:
                 raise Stop(1)
             how = "by signal %d" % -code if code < 0 else "with code %d" % code
+            if report.wanted() and not self.ever_loaded:
+                # Of several models nobody kills one but the kernel, for memory.
+                report.failed("the process that loaded the model ended " + how, code == -signal.SIGKILL)
+                raise Stop(1)
             now = time.monotonic()
             self.deaths.append(now)
             if len(self.deaths) == DEATHS and now - self.deaths[0] < WITHIN:
@@ -182,8 +189,11 @@ def main():
     """Serves, and returns the container's exit code."""
     logging.basicConfig(stream=sys.stdout, level=_level(), format="%(asctime)s %(levelname)s - %(name)s - %(message)s")
     try:
-        if os.environ.get("SAGEMAKER_MULTI_MODEL", "").lower() == "true":
-            raise errors.ClientError("multi-model serving by scripts is not available (SAGEMAKER_MULTI_MODEL)")
+        report.keep()
+        safe_ports()  # in doubt it is told now
+        if os.environ.get("SAGEMAKER_MULTI_MODEL", "").lower() == "true" and not report.wanted():
+            from sagebrush_toolkit.serve.multi import serve
+            return serve(*open_socket())
         workers = worker_count()
         listener, where = open_socket()
         # Models with threads of their own would otherwise take as many as the
@@ -191,13 +201,26 @@ def main():
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cpus() // workers)))
         for folder in module.folders():
             if folder != Folders().model:  # what lies beside a model was not written for us
-                install.requirements(folder)
+                _install(folder)
     except errors.ClientError as e:
         log.error("%s", e)
+        report.failed(str(e))
         return 1
     framework = os.environ.get("SAGEBRUSH_FRAMEWORK") or "python"
     log.info("serving a model of %s at %s by %d workers", framework, where, workers)
     return Server(listener, framework, workers).run()
+
+
+def _install(folder):
+    """Installs what the code there asks for; of several models that are being
+    loaded one at a time, as they share the environment."""
+    lock = os.environ.get("SAGEBRUSH_INSTALL_LOCK")
+    if not lock:
+        install.requirements(folder)
+        return
+    with open(lock, "w", encoding="ascii") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        install.requirements(folder)
 
 
 def _level():

@@ -10,7 +10,7 @@ from sagebrush_toolkit import content_types
 from sagebrush_toolkit.codec import BadBody
 from sagebrush_toolkit.content_types import JSON
 from sagebrush_toolkit.folders import Folders
-from sagebrush_toolkit.serve import answers, defaults, module
+from sagebrush_toolkit.serve import answers, defaults, module, report, streams
 from sagebrush_toolkit.serve.context import Context
 
 log = logging.getLogger("sagebrush-toolkit")
@@ -36,6 +36,7 @@ class Service:
         self.model_dir = Folders().model
         self.default_accept = os.environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT") or JSON
         self.module = self.model = self._execution_parameters = None
+        self.own_output = False
 
     def load(self):
         """Imports the user's script and loads the model. Whatever is raised
@@ -51,6 +52,7 @@ class Service:
         if transform and any(own.values()):
             raise module.LoadError("Cannot use transform_fn implementation in conjunction with input_fn, predict_fn, and/or output_fn implementation")
         takes = self.framework.takes_context
+        self.own_output = own["output_fn"] is not None
         self.transform_fn = module.caller(transform, 4, takes) if transform else None
         self.input_fn, self.predict_fn, self.output_fn = (
             module.caller(function or getattr(self.framework, name), 2, takes) for name, function in own.items())
@@ -90,8 +92,12 @@ class Service:
                 stage = "predict"
                 prediction = self.predict_fn(data, self.model, context)
                 stage = "output"
-                result = self.output_fn(prediction, accept, context)
-            return context.mark(answers.of(result, kind))
+                # No encoder takes what comes in parts: it goes out as it is.
+                result = prediction if streams.streams(prediction) and not self.own_output else self.output_fn(prediction, accept, context)
+            answer = answers.of(result, kind)
+            if not answer.whole:
+                answer.body = streams.primed(answer.body)
+            return context.mark(answer)
         except (Exception, SystemExit) as e:
             return self._error(e, stage, accept)
 
@@ -104,6 +110,8 @@ class Service:
         return answers.error(status, e, self.framework.json_errors, phrase)
 
     def _status(self, e, stage, accept):
+        if report.wanted() and report.out_of_memory(e):
+            return 507, None  # the platform unloads other models and asks again
         # An exception of the user's may say its own, as sagemaker_inference's
         # BaseInferenceToolkitError does.
         own = getattr(e, "status_code", None)
@@ -126,6 +134,4 @@ class Service:
         except Exception as e:
             log.exception("execution_parameters_fn failed")
             return answers.error(500, e, self.framework.json_errors)
-        if parameters is None:
-            return answers.plain(404, "there are no execution parameters")
         return answers.Answer(json.dumps(parameters).encode("utf-8"), JSON)
