@@ -48,10 +48,11 @@ const (
 // Process is DataProcessing: what of a record is sent, and what is written of
 // it and its prediction. It is safe for use by several goroutines.
 type Process struct {
-	Format Format
-	Input  *Path // of what is sent
-	Output *Path // of what is written
-	Join   bool  // the prediction is added to the record
+	Format Format // of the records
+	Answer Format // of the predictions, the same as Format when they are joined
+	Input  *Path  // of what is sent
+	Output *Path  // of what is written
+	Join   bool   // the prediction is added to the record
 	// Stamp gives the ID and the time of a record's inference, which are added
 	// at its end; nil for none. record counts from 0.
 	Stamp func(mini, record int) (id, at string)
@@ -59,10 +60,15 @@ type Process struct {
 
 // Check says what is wrong with the paths for the format.
 func (p *Process) Check() error {
-	if p.Format != CSV {
-		return nil
+	if p.Format == CSV {
+		if err := p.Input.Columns(); err != nil {
+			return err
+		}
 	}
-	return errors.Join(p.Input.Columns(), p.Output.Columns())
+	if p.Answer == CSV {
+		return p.Output.Columns()
+	}
+	return nil
 }
 
 // ErrRecord is a record, or an answer to it, that DataProcessing cannot read.
@@ -83,7 +89,7 @@ func (p *Process) Before(dst, body []byte) ([]byte, error) {
 		}
 		n++
 		var err error
-		if dst, err = p.pick(dst, &c, p.Input, record); err != nil {
+		if dst, err = p.Format.pick(dst, &c, p.Input, record); err != nil {
 			return dst, fmt.Errorf("%w: InputFilter, record %d: %w", ErrRecord, n, err)
 		}
 		if p.Format != JSON {
@@ -95,7 +101,10 @@ func (p *Process) Before(dst, body []byte) ([]byte, error) {
 // After appends what is written of a mini-batch and its answer to dst: for each
 // record one line, or one document. mini is which one of the object it is.
 func (p *Process) After(dst, body, answer []byte, mini int) ([]byte, error) {
-	in, out := rows{p.Format, body}, rows{p.Format, answer}
+	if p.Output.All() && !p.Join && p.Stamp == nil {
+		return append(dst, answer...), nil
+	}
+	in, out := rows{p.Format, body}, rows{p.Answer, answer}
 	var c columns
 	var joined []byte
 	for n := 0; ; n++ {
@@ -115,12 +124,12 @@ func (p *Process) After(dst, body, answer []byte, mini int) ([]byte, error) {
 			joined, err = p.stamp(joined, id, at)
 		}
 		if err == nil {
-			dst, err = p.pick(dst, &c, p.Output, joined)
+			dst, err = p.Answer.pick(dst, &c, p.Output, joined)
 		}
 		if err != nil {
 			return dst, fmt.Errorf("%w: OutputFilter, record %d: %w", ErrRecord, n+1, err)
 		}
-		if p.Format != JSON {
+		if p.Answer != JSON {
 			dst = append(dst, '\n')
 		}
 	}
@@ -167,7 +176,7 @@ func withMembers(dst, object []byte, added ...member) []byte {
 
 // stamp adds ID and time of the inference to a record.
 func (p *Process) stamp(record []byte, id, at string) ([]byte, error) {
-	if p.Format == CSV {
+	if p.Answer == CSV {
 		return fmt.Appendf(record, ",%s,%s", id, at), nil
 	}
 	if !json.Valid(record) {
@@ -181,11 +190,11 @@ func (p *Process) stamp(record []byte, id, at string) ([]byte, error) {
 }
 
 // pick appends what path names of a record.
-func (p *Process) pick(dst []byte, c *columns, path *Path, record []byte) ([]byte, error) {
+func (f Format) pick(dst []byte, c *columns, path *Path, record []byte) ([]byte, error) {
 	switch {
 	case path.All():
 		return append(dst, record...), nil
-	case p.Format == CSV:
+	case f == CSV:
 		return c.pick(dst, path, record)
 	case !json.Valid(record):
 		return dst, errors.New("it is not JSON")

@@ -98,7 +98,7 @@ func TestProcess(t *testing.T) {
 		{"an answer that is no JSON", JSON, "$", "$", true, "{}", "{}", "nan", "", "the answer is not JSON"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := &Process{Format: c.format, Input: path(t, c.input), Output: path(t, c.output), Join: c.join}
+			p := &Process{Format: c.format, Answer: c.format, Input: path(t, c.input), Output: path(t, c.output), Join: c.join}
 			if err := p.Check(); err != nil {
 				t.Fatal(err)
 			}
@@ -125,7 +125,7 @@ func TestStamp(t *testing.T) {
 		CSV:       "1,a,id-3-0,now\n2,b,id-3-1,now\n",
 		JSONLines: `{"SageMakerOutput":"a","SageMakerInferenceId":"id-3-0","SageMakerInferenceTime":"now"}` + "\n",
 	} {
-		p := &Process{Format: format, Input: path(t, ""), Output: path(t, ""), Join: format == CSV,
+		p := &Process{Format: format, Answer: format, Input: path(t, ""), Output: path(t, ""), Join: format == CSV,
 			Stamp: func(mini, n int) (string, string) { return fmt.Sprintf("id-%d-%d", mini, n), "now" }}
 		body, answer := "1\n2\n", "a\nb\n"
 		if format != CSV {
@@ -142,6 +142,21 @@ func TestFormatOf(t *testing.T) {
 		if got, ok := FormatOf(typ); got != want || ok != (want != "") {
 			t.Errorf("%q is %q", typ, got)
 		}
+	}
+}
+
+func TestProcessOfAnotherFormatThanTheRecords(t *testing.T) {
+	p := &Process{Format: CSV, Answer: JSONLines, Input: path(t, "$[1]"), Output: path(t, "$.s")}
+	sent, err := p.Before(nil, []byte("1,2\n3,4\n"))
+	if err != nil || string(sent) != "2\n4\n" {
+		t.Errorf("sends %q, %v", sent, err)
+	}
+	if got, err := p.After(nil, []byte("1,2\n3,4\n"), []byte("{\"s\":1}\n{\"s\":2}\n"), 0); err != nil || string(got) != "1\n2\n" {
+		t.Errorf("writes %q, %v", got, err)
+	}
+	p = &Process{Format: CSV, Input: path(t, "$[1]"), Output: path(t, "$")}
+	if got, err := p.After(nil, []byte("1,2\n"), []byte("\x00anything"), 0); err != nil || string(got) != "\x00anything" {
+		t.Errorf("writes %q, %v", got, err)
 	}
 }
 
