@@ -81,6 +81,9 @@ func checkRequest(in *sm.CreateTransformJobInput) error {
 	if in.MaxPayloadInMB != nil {
 		payload = *in.MaxPayloadInMB
 	}
+	if payload > maxTogether { // the model names no maximum, the documentation does
+		return fault.Validation("MaxPayloadInMB must not be greater than %d MB: it is %d.", maxTogether, payload)
+	}
 	if n := value(in.MaxConcurrentTransforms); n*payload > maxTogether {
 		return fault.Validation("MaxConcurrentTransforms * MaxPayloadInMB must not exceed %d MB: %d * %d is %d.", maxTogether, n, payload, n*payload)
 	}

@@ -416,6 +416,7 @@ func TestCreateRefuses(t *testing.T) {
 			in.TransformInput.DataSource.S3DataSource.S3DataType = "AugmentedManifestFile"
 		},
 		"must not exceed 100 MB: 20 * 6 is 120": func(in *sm.CreateTransformJobInput) { in.MaxConcurrentTransforms = new(int64(20)) },
+		"not be greater than 100 MB: it is 101": func(in *sm.CreateTransformJobInput) { in.MaxPayloadInMB = new(int64(101)) },
 		"65 Instances":                          func(in *sm.CreateTransformJobInput) { in.TransformResources.InstanceCount = new(int64(65)) },
 		"Invalid DataProcessing.Input":          filter("$..a", "", ""),
 		"Invalid DataProcessing.Outpu":          filter("", "x", ""),
