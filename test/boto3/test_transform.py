@@ -11,8 +11,9 @@ import numpy
 import pytest
 
 from support.refusal import refused
+from support.scripts import SKLEARN
 from support.server import poll
-from support.work import FAST, Workbench, csv, unique
+from support.work import FAST, Workbench, archive, csv, unique
 
 GROUP = "/aws/sagemaker/TransformJobs"
 
@@ -259,6 +260,40 @@ def test_metrics_and_capture(bench, model):
     sides = {k.split("/")[1]: json.loads(bench.get(f"s3://{bench.bucket}/{k}")) for k in bench.keys(f"s3://{bench.bucket}/captured/")}
     assert sides["input"] == [{"prefix": f"s3://{bench.bucket}/"}, uri.removeprefix(f"s3://{bench.bucket}/")]
     assert sides["output"][1] == f"transformed/{name}/rows.csv.out"
+
+
+SCRIPT = b"""
+import os
+print("batch", os.environ["SAGEMAKER_BATCH"], os.environ["SAGEMAKER_MAX_CONCURRENT_TRANSFORMS"], os.environ["MINE"], flush=True)
+
+def model_fn(folder):
+    return open(folder + "/greeting").read()
+
+def input_fn(body, content_type):
+    return body if isinstance(body, str) else body.decode()
+
+def predict_fn(text, model):
+    return model + " " + text
+
+def output_fn(text, accept):
+    return text, accept
+"""
+
+
+def test_a_script_as_the_model(bench):
+    """One that knows no /execution-parameters. Each record is a request of its own; lines are put back into their order."""
+    name = unique("greeter")
+    data = bench.put(f"{name}/model.tar.gz", archive({"greeting": b"Hello", "code/inference.py": SCRIPT}))
+    bench.sagemaker.create_model(ModelName=name, ExecutionRoleArn=bench.role, PrimaryContainer={
+        "Image": SKLEARN, "ModelDataUrl": data, "Environment": {"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}})
+    people = [f"person {i}" for i in range(30)]
+    uri = bench.put(f"{name}/people.txt", "\n".join(people).encode())
+    job = begin(bench, name, uri, BatchStrategy="SingleRecord", MaxConcurrentTransforms=3, Environment={"MINE": "yes"},
+                source={"ContentType": "text/plain"}, output={"Accept": "text/plain"})
+    assert ended(bench, job, limit=300)["TransformJobStatus"] == "Completed", bench.log_lines(GROUP, job + "/")
+    assert outputs(bench, job) == {"people.txt.out": "".join(f"Hello {p}\n" for p in people).encode()}
+    lines = [line for log, lines in bench.log_lines(GROUP, job + "/").items() if not log.endswith("/data-log") for line in lines]
+    assert "batch true 3 yes" in lines, lines
 
 
 def test_kill_at_random_moments(other, trained, bench):

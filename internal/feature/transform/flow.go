@@ -5,6 +5,7 @@ package transform
 import (
 	"bufio"
 	"bytes"
+	"compress/flate"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -153,7 +154,8 @@ func (a *agent) open(ctx context.Context, item transfer.Item) (io.Reader, io.Clo
 // badData makes a refusal of what is wrong with the data that was read.
 func badData(err error) error {
 	_, large := errors.AsType[*batch.TooLargeError](err)
-	if large || errors.Is(err, batch.ErrFormat) || errors.Is(err, batch.ErrRecord) ||
+	_, corrupt := errors.AsType[flate.CorruptInputError](err)
+	if large || corrupt || errors.Is(err, batch.ErrFormat) || errors.Is(err, batch.ErrRecord) ||
 		errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return &refusal{kind: clientError, text: err.Error()}
 	}

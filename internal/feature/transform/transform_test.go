@@ -201,6 +201,10 @@ func TestFailures(t *testing.T) {
 		}, "1,2,3,4,5", "ClientError: See job logs for more information", "bucket/in/a: ClientError: DataProcessing: OutputFilter, record 1", 2},
 		{"no gzip", upper, func(in *sm.CreateTransformJobInput) { in.TransformInput.CompressionType = "Gzip" }, "x",
 			"ClientError: See job logs for more information", "bucket/in/b: ClientError: the object is not a gzip file", 0},
+		{"half a gzip file", upper, func(in *sm.CreateTransformJobInput) { in.TransformInput.CompressionType = "Gzip" }, "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff\x4a",
+			"ClientError: See job logs for more information", "bucket/in/b: ClientError: unexpected EOF", 0},
+		{"a gzip file that is broken", upper, func(in *sm.CreateTransformJobInput) { in.TransformInput.CompressionType = "Gzip" }, "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff",
+			"ClientError: See job logs for more information", "bucket/in/b: ClientError: flate: corrupt input", 0},
 		{"it does not answer in time", func(w http.ResponseWriter, r *http.Request) {
 			if text, _ := io.ReadAll(r.Body); string(text) == "bad" {
 				<-r.Context().Done()

@@ -4,9 +4,11 @@ package batch
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 	"slices"
 	"strings"
 	"testing"
@@ -81,15 +83,15 @@ func TestSplit(t *testing.T) {
 	}
 }
 
-// The first record of a file that TensorFlow 2.11 wrote: tf.io.TFRecordWriter of
-// b"hello".
-func TestTFRecordAsTensorFlowWritesIt(t *testing.T) {
-	// The CRC of "123456789" is the check value of CRC-32C.
-	if c := maskedCRC([]byte("123456789")); c != (0xe3069283>>15|0xe3069283<<17&0xffffffff)+0xa282ead8&0xffffffff {
-		t.Errorf("masked CRC is %#x", c)
+// The CRC of "123456789" is the check value of CRC-32C; the mask is
+// TensorFlow's, tsl/lib/hash/crc32c.h.
+func TestTFRecordFrame(t *testing.T) {
+	const check = uint32(0xe3069283)
+	if got, want := maskedCRC([]byte("123456789")), bits.RotateLeft32(check, -15)+0xa282ead8; got != want {
+		t.Errorf("masked CRC is %#x, want %#x", got, want)
 	}
-	got := tf("hello")
-	if len(got) != 8+4+5+4 || got[0] != 5 {
+	got := tf("123456789")
+	if len(got) != 8+4+9+4 || binary.LittleEndian.Uint64(got) != 9 || binary.LittleEndian.Uint32(got[21:]) != maskedCRC([]byte("123456789")) {
 		t.Errorf("framed as %x", got)
 	}
 }
