@@ -14,6 +14,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/feature/shadowtest"
 	"github.com/sagebrush-ml/sagebrush/internal/feature/tag"
 	"github.com/sagebrush-ml/sagebrush/internal/feature/training"
+	"github.com/sagebrush-ml/sagebrush/internal/feature/transform"
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/autoscaling"
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/cloudwatch"
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/iam"
@@ -137,6 +138,14 @@ func (s *Server) build(ctx context.Context) error {
 	tests := shadowtest.New(shadowtest.Options{DB: db, Table: s.table, Roles: users, Log: log, Loops: loops})
 	tests.Install(s.table)
 	s.add("shadowtest", tests.Run)
+
+	batch, err := transform.New(transform.Options{DB: db, Runtime: tasks, Images: catalog, Objects: objects, Logs: logStore,
+		Metrics: metrics, Roles: users, Dir: s.path("work", "transform"), Env: around.serving, Reach: []string{door}, Log: log, Loops: loops})
+	if err != nil {
+		return err
+	}
+	batch.Install(s.table)
+	s.add("transform", batch.Run)
 
 	// Everything that watches the store is made: now it may be written to.
 	if err := users.Ensure(ctx); err != nil {

@@ -37,3 +37,12 @@ print("URIS", json.dumps({v: [image_uris.retrieve("xgboost", r, v) for r in ("us
         for uri in some:
             name = f"uri-{version.replace('.', '-')}-{uri[:12]}"
             bench.sagemaker.create_model(ModelName=name, ExecutionRoleArn=bench.role, PrimaryContainer={"Image": uri})
+
+
+def test_batch_transform(server):
+    output = example.run(server, "sdk2", ["python", "examples/sdk2_transform.py"], limit=600)
+    assert re.search(r":\[sagemaker logs\]: MaxConcurrentTransforms=\d+, MaxPayloadInMB=1, BatchStrategy=MULTI_RECORD", output), output[-3000:]
+    assert re.search(r"^patient-0,[01]\.\d+", output, re.M)
+    assert example.accuracy(output) > 0.93
+    (job,) = server.client("sagemaker").list_transform_jobs(NameContains="sagemaker-xgboost")["TransformJobSummaries"]
+    assert job["TransformJobStatus"] == "Completed"
