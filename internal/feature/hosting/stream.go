@@ -32,7 +32,7 @@ func (s *Service) invokeStream(ctx context.Context, in *smr.InvokeEndpointWithRe
 	}
 	x := exchange{question: &q, start: time.Now(), timeout: streamTimeout, text: buffers.Get().(*bytes.Buffer)}
 	defer buffers.Put(x.text)
-	if err := s.find(&x, false); err != nil {
+	if err := s.find(&x); err != nil {
 		return err
 	}
 	if err := x.write(body); err != nil {

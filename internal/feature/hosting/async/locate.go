@@ -45,6 +45,20 @@ func locate(s string) (object.URI, error) {
 	return whole(object.URI{Bucket: host[:at], Key: key})
 }
 
+// CheckPath holds where results shall go; its errors are parts of a sentence.
+func CheckPath(s string) error {
+	u, err := object.ParseURI(s)
+	if err != nil {
+		return errors.New("it must be an s3:// URI that names a bucket")
+	}
+	for part := range strings.SplitSeq(strings.TrimSuffix(u.Key, "/"), "/") {
+		if part == "." || part == ".." {
+			return errors.New("it must not have \".\" or \"..\" as a part")
+		}
+	}
+	return nil
+}
+
 func whole(u object.URI) (object.URI, error) {
 	switch {
 	case u.Bucket == "":
