@@ -45,9 +45,6 @@ func (s *Service) checkAsync(in *sm.CreateEndpointConfigInput) error {
 		return fault.Validation("ShadowProductionVariants cannot be specified with AsyncInferenceConfig.")
 	}
 	out := c.OutputConfig
-	if out.S3OutputPath == "" && out.S3FailurePath != "" {
-		return fault.Validation("S3FailurePath cannot be specified without S3OutputPath.")
-	}
 	for member, path := range map[string]string{"S3OutputPath": out.S3OutputPath, "S3FailurePath": out.S3FailurePath} {
 		if err := async.CheckPath(path); path != "" && err != nil {
 			return fault.Validation("Invalid %s %q: %s.", member, path, err)
