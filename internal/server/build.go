@@ -122,7 +122,7 @@ func (s *Server) build(ctx context.Context) error {
 	process.Install(s.table)
 	s.add("processing", process.Run)
 
-	queue, err := async.Open(ctx, async.Options{Path: s.path("async.db"), Objects: objects, Metrics: metrics, Logs: logStore, Log: log})
+	queue, err := async.Open(ctx, async.Options{Path: s.path("async.db"), Objects: objects, Notifier: topics, Metrics: metrics, Logs: logStore, Log: log})
 	if err != nil {
 		return err
 	}

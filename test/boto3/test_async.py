@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Asynchronous endpoints: requests wait in a queue that nothing can lose."""
 
+import base64
 import datetime
 import json
 import os
@@ -262,4 +263,83 @@ def test_requests_end_with_their_endpoint(desk):
     desk.settled(name)
     assert desk.result(desk.ask(name, "new"))[0]
     assert not any(desk.exists(a[k]) for a in answers for k in ("OutputLocation", "FailureLocation"))
+    desk.bench.undeploy(name)
+
+
+class Ear:
+    """Two topics, and a queue behind each that hears all that is told."""
+
+    def __init__(self, desk):
+        self.sns, self.sqs = desk.server.client("sns"), desk.server.client("sqs")
+        self.topics, self.queues = {}, {}
+        for word in ("good", "bad"):
+            name = unique(word)
+            self.topics[word] = self.sns.create_topic(Name=name)["TopicArn"]
+            self.queues[word] = self.sqs.create_queue(QueueName=name)["QueueUrl"]
+            arn = self.sqs.get_queue_attributes(QueueUrl=self.queues[word], AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+            self.sqs.set_queue_attributes(QueueUrl=self.queues[word], Attributes={"Policy": json.dumps({"Version": "2012-10-17", "Statement": [
+                {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn}]})})
+            self.sns.subscribe(TopicArn=self.topics[word], Protocol="sqs", Endpoint=arn)
+        self.heard = {"good": [], "bad": []}
+
+    def restarted(self, desk):
+        """The server has another port now, which the queues' addresses hold."""
+        self.sqs = desk.server.client("sqs")
+        self.queues = {word: self.sqs.get_queue_url(QueueName=url.rpartition("/")[2])["QueueUrl"] for word, url in self.queues.items()}
+
+    def listen(self):
+        for word, url in self.queues.items():
+            for m in self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+                envelope = json.loads(m["Body"])
+                assert envelope["TopicArn"] == self.topics[word]
+                self.heard[word].append(json.loads(envelope["Message"]))
+                self.sqs.delete_message(QueueUrl=url, ReceiptHandle=m["ReceiptHandle"])
+        return self.heard
+
+    def hears(self, good, bad, limit=30):
+        """Listens until so many requests have been told of."""
+        def enough():
+            heard = self.listen()
+            return [len({m["inferenceId"] for m in heard[word]}) for word in ("good", "bad")] == [good, bad]
+        poll(enough, limit, f"{good} good and {bad} bad notifications")
+        return self.heard
+
+    def settings(self):
+        return {"SuccessTopic": self.topics["good"], "ErrorTopic": self.topics["bad"],
+                "IncludeInferenceResponseIn": ["SUCCESS_NOTIFICATION_TOPIC", "ERROR_NOTIFICATION_TOPIC"]}
+
+
+def test_topics_are_told(desk):
+    ear = Ear(desk)
+    name = desk.serve(notify=ear.settings())
+    good = desk.ask(name, "hello", CustomAttributes="c=1")
+    bad = desk.ask(name, "status 500")
+    heard = ear.hears(1, 1)
+    (told,) = heard["good"]
+    assert told["invocationStatus"] == "Completed" and told["inferenceId"] == good["InferenceId"] and told["awsRegion"] == desk.bench.region
+    assert told["responseParameters"] == {"contentType": "application/json", "outputLocation": good["OutputLocation"]}
+    assert told["requestParameters"]["endpointName"] == name and told["requestParameters"]["customAttributes"] == "c=1"
+    assert base64.b64decode(told["responseBody"]["content"]) == desk.bench.get(good["OutputLocation"])
+    assert (told["eventName"], told["eventSource"], told["eventVersion"]) == ("InferenceResult", "aws:sagemaker", "1.0")
+    (told,) = heard["bad"]
+    assert told["invocationStatus"] == "Failed" and told["inferenceId"] == bad["InferenceId"]
+    assert told["failureReason"].startswith("ClientError: Received server error (500) from model.")
+    assert told["responseParameters"]["failureLocation"] == bad["FailureLocation"]
+    assert base64.b64decode(told["responseBody"]["content"]) == b"as asked\n"
+    desk.bench.undeploy(name)
+
+
+def test_a_kill_neither_loses_nor_changes_what_is_told(desk):
+    ear = Ear(desk)
+    name = desk.serve(room=3, notify=ear.settings())
+    answers = [desk.ask(name, f"sleep 0.4s {i}" if i % 4 else "status 500") for i in range(20)]
+    for _ in range(4):
+        time.sleep(0.6)
+        desk.server.kill()
+        desk.server.start()
+    desk.clients()
+    ear.restarted(desk)
+    heard = ear.hears(15, 5, 60)
+    assert {m["inferenceId"] for m in heard["good"]} == {a["InferenceId"] for i, a in enumerate(answers) if i % 4}
+    assert {m["inferenceId"] for m in heard["bad"]} == {a["InferenceId"] for i, a in enumerate(answers) if i % 4 == 0}
     desk.bench.undeploy(name)
