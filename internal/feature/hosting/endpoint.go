@@ -302,7 +302,7 @@ func describe(r *endpointRecord, healthy func(spot) bool, deploying map[string]s
 	if f == nil {
 		return
 	}
-	r.Doc.EndpointConfigName, r.Doc.AsyncInferenceConfig = f.Config, f.Async
+	r.Doc.EndpointConfigName = f.Config
 	r.Doc.ProductionVariants, r.Doc.ShadowProductionVariants = nil, nil
 	r.Doc.DataCaptureConfig, r.Doc.AsyncInferenceConfig = captureSummary(f), f.Async
 	for i := range f.Variants {
