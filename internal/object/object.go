@@ -76,6 +76,22 @@ type Store interface {
 	Delete(ctx context.Context, u URI) error
 }
 
+// Typed is a Store that remembers of what MIME type an object is: clients see it
+// as its Content-Type.
+type Typed interface {
+	// PutTyped is Put of an object of a type; "" is that of Put.
+	PutTyped(ctx context.Context, u URI, contentType string, r io.Reader) (Info, error)
+}
+
+// PutTyped writes an object of a MIME type, in a store that has such; in any
+// other it is Put.
+func PutTyped(ctx context.Context, s Store, u URI, contentType string, r io.Reader) (Info, error) {
+	if t, ok := s.(Typed); ok && contentType != "" {
+		return t.PutTyped(ctx, u, contentType, r)
+	}
+	return s.Put(ctx, u, r)
+}
+
 // Local is a Store whose objects are files of this machine.
 type Local interface {
 	// Path is the file that holds the object's bytes. It must not be written to.

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sagebrush-ml/sagebrush/internal/feature/hosting"
+	"github.com/sagebrush-ml/sagebrush/internal/feature/hosting/async"
 	"github.com/sagebrush-ml/sagebrush/internal/feature/processing"
 	"github.com/sagebrush-ml/sagebrush/internal/feature/shadowtest"
 	"github.com/sagebrush-ml/sagebrush/internal/feature/tag"
@@ -130,8 +131,13 @@ func (s *Server) build(ctx context.Context) error {
 	process.Install(s.table)
 	s.add("processing", process.Run)
 
+	queue, err := async.Open(ctx, async.Options{Path: s.path("async.db"), Objects: objects, Notifier: topics, Metrics: metrics, Logs: logStore, Log: log})
+	if err != nil {
+		return err
+	}
+	s.close = append(s.close, queue)
 	host := hosting.New(hosting.Options{DB: db, Runtime: tasks, Images: catalog, Objects: objects, Logs: logStore,
-		Metrics: metrics, Roles: users, Table: s.table, Dir: s.path("work", "hosting"), Env: around.serving, Reach: []string{door}, Log: log, Loops: loops})
+		Metrics: metrics, Roles: users, Table: s.table, Dir: s.path("work", "hosting"), Env: around.serving, Reach: []string{door}, Async: queue, Log: log, Loops: loops})
 	host.Install(s.table)
 	s.add("hosting", host.Run)
 

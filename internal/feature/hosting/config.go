@@ -27,7 +27,7 @@ func (s *Service) checkConfig(ctx context.Context, in *sm.CreateEndpointConfigIn
 		member string
 		set    bool
 	}{
-		{"AsyncInferenceConfig", in.AsyncInferenceConfig != nil}, {"ExplainerConfig", in.ExplainerConfig != nil},
+		{"ExplainerConfig", in.ExplainerConfig != nil},
 		{"CrossRegionTrafficConfig", in.CrossRegionTrafficConfig != nil},
 	} {
 		if part.set {
@@ -39,6 +39,9 @@ func (s *Service) checkConfig(ctx context.Context, in *sm.CreateEndpointConfigIn
 	}
 	if n := len(in.ShadowProductionVariants); n > 0 && (n > 1 || len(in.ProductionVariants) != 1) {
 		return fault.Validation("With ShadowProductionVariants there must be exactly one shadow variant and one production variant; there are %d and %d.", n, len(in.ProductionVariants))
+	}
+	if err := s.checkAsync(in); err != nil {
+		return err
 	}
 	seen := map[string]bool{}
 	for _, variants := range [][]sm.ProductionVariant{r.Doc.ProductionVariants, r.Doc.ShadowProductionVariants} {
@@ -81,6 +84,9 @@ func (s *Service) checkVariant(ctx context.Context, in *sm.CreateEndpointConfigI
 	}
 	m, err := s.models.Find(ctx, v.ModelName)
 	if err != nil {
+		return err
+	}
+	if err := checkAsyncModel(in, m.Doc); err != nil {
 		return err
 	}
 	if v.ServerlessConfig != nil {

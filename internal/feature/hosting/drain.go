@@ -15,7 +15,9 @@ const (
 	unrouted = 100 * time.Millisecond
 	// drainLimit is when it stops whatever it does: no request takes longer.
 	drainLimit = serving.InvokeTimeout + 5*time.Second
-	drainPoll  = 20 * time.Millisecond
+	// asyncDrainLimit is that of asynchronous endpoints.
+	asyncDrainLimit = time.Hour + 5*time.Second
+	drainPoll       = 20 * time.Millisecond
 )
 
 // drain tells whether the instance at a spot may be stopped now, or else after
@@ -33,10 +35,14 @@ func (s *Service) drain(o *owner, at spot) (wait time.Duration) {
 	if first.leaving.IsZero() {
 		first.leaving = s.Now()
 	}
+	limit := drainLimit
+	if f, _ := o.at(at); f != nil && f.Async != nil {
+		limit = asyncDrainLimit
+	}
 	switch gone := s.Now().Sub(first.leaving); {
 	case gone < unrouted:
 		return unrouted - gone
-	case gone < drainLimit && first.target.outstanding.Load() > 0:
+	case gone < limit && first.target.outstanding.Load() > 0:
 		return drainPoll
 	}
 	return 0

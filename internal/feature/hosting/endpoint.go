@@ -244,8 +244,12 @@ func applyWeights(r *endpointRecord, wanted []sm.DesiredWeightAndCapacity) error
 			v.Weight = *w.DesiredWeight
 		}
 		if w.DesiredInstanceCount != nil {
-			if *w.DesiredInstanceCount < 1 {
-				return fault.Validation("DesiredInstanceCount of variant %q must be at least 1.", w.VariantName)
+			least := int64(1)
+			if f.Async != nil {
+				least = 0
+			}
+			if *w.DesiredInstanceCount < least {
+				return fault.Validation("DesiredInstanceCount of variant %q must be at least %d.", w.VariantName, least)
 			}
 			v.Highest = max(v.Highest, v.Count, int(*w.DesiredInstanceCount))
 			v.Count = int(*w.DesiredInstanceCount)

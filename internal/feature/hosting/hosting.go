@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sagebrush-ml/sagebrush/internal/feature/hosting/async"
 	"github.com/sagebrush-ml/sagebrush/internal/feature/hosting/capture"
 	"github.com/sagebrush-ml/sagebrush/internal/object"
 	"github.com/sagebrush-ml/sagebrush/internal/op"
@@ -46,6 +47,9 @@ type Options struct {
 	// Reach is where this server listens: a container must come there from
 	// whatever network it has.
 	Reach []string
+	// Async holds the requests of asynchronous endpoints. Without it there are
+	// none.
+	Async *async.Queue
 
 	Loops *reconcile.Metrics // may be nil
 	Now   func() time.Time
@@ -144,6 +148,7 @@ func (s *Service) Install(t *op.Table) {
 	op.Handle(t, sm.UpdateInferenceComponentRuntimeConfig, s.updateCopies)
 
 	op.Stream(t, smr.InvokeEndpoint, s.invoke)
+	op.Handle(t, smr.InvokeEndpointAsync, s.invokeAsync)
 	op.Stream(t, smr.InvokeEndpointWithResponseStream, s.invokeStream)
 }
 
@@ -157,6 +162,9 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go(func() error { return s.followEvents(ctx) })
 	g.Go(func() error { return s.captures.Run(ctx) })
 	g.Go(func() error { return s.publishMetrics(ctx) })
+	if s.Async != nil {
+		g.Go(func() error { return s.Async.Run(ctx, asyncInstances{s}) })
+	}
 	err := g.Wait()
 	s.background.wait()
 	return err

@@ -92,7 +92,7 @@ func (s *Service) invoke(ctx context.Context, in *smr.InvokeEndpointInput, body 
 // that invocations have in common. When it answers no error the caller must read
 // the answer, and call finish.
 func (s *Service) open(ctx context.Context, x *exchange, body io.Reader) error {
-	if err := s.find(x, false); err != nil {
+	if err := s.find(x); err != nil {
 		return err
 	}
 	if err := x.write(body); err != nil {
@@ -106,19 +106,16 @@ func (s *Service) open(ctx context.Context, x *exchange, body io.Reader) error {
 }
 
 // find chooses fleet and variant, and checks what the caller aims at.
-func (s *Service) find(x *exchange, async bool) error {
+func (s *Service) find(x *exchange) error {
 	r := s.routes.find(x.route())
+	if err := r.takes(x.endpoint, x.caller.Account, false); err != nil {
+		return err
+	}
 	switch {
-	case r == nil:
-		return refuse("Endpoint %s of account %s not found.", x.endpoint, x.caller.Account)
-	case r.async && !async:
-		return refuse("Endpoint %s is an asynchronous endpoint. Use InvokeEndpointAsync to invoke it.", x.endpoint)
 	case r.shared && x.component == "":
 		return refuse("Inference Component Name header is required for endpoints to which you plan to deploy inference components. Please include Inference Component Name header or consider using SageMaker models.")
 	case !r.shared && x.component != "":
 		return refuse("Endpoint %s has no inference components: InferenceComponentName cannot be specified.", x.endpoint)
-	case !r.async && async:
-		return refuse("Endpoint %s is not an asynchronous endpoint. Use InvokeEndpoint to invoke it.", x.endpoint)
 	}
 	if r.shared {
 		return s.findComponent(x)

@@ -41,6 +41,7 @@ type sample struct {
 	hops         []time.Duration // of a pipeline: what each container took
 	hosts        []string        // their names
 	config       string          // of the fleet, while two share the traffic
+	async        bool            // was in the queue
 	broken       bool            // the answer ended in its middle
 }
 
@@ -198,13 +199,15 @@ func dataOfSamples(dims []telemetry.Dimension, samples []sample, now time.Time) 
 			add("NoCapacityInvocationFailures", 1)
 			continue
 		}
-		add("Invocations", 1)
-		add(perInstance, 1/float64(max(s.instances, 1)))
+		if !s.async {
+			add("Invocations", 1)
+			add(perInstance, 1/float64(max(s.instances, 1)))
+			add("OverheadLatency", float64((s.total - s.model).Microseconds()))
+		}
 		add("Invocation4XXErrors", truth(s.status >= 400 && s.status < 500))
 		add("Invocation5XXErrors", truth(s.status >= 500))
 		add("InvocationModelErrors", truth(s.status >= 300))
 		add("ModelLatency", float64(s.model.Microseconds()))
-		add("OverheadLatency", float64((s.total - s.model).Microseconds()))
 		if s.setup > 0 {
 			add("ModelSetupTime", float64(s.setup.Microseconds()))
 		}

@@ -72,6 +72,9 @@ func (s *Service) act(ctx context.Context, r endpointRecord, seen map[spot]look,
 	// that is about to go.
 	if r.Status == sm.EndpointStatusDeleting {
 		s.routes.remove(r.Key)
+		if err := s.dropAsync(ctx, &r); err != nil {
+			return reconcile.Result{}, err
+		}
 	} else {
 		s.serve(&r, st)
 	}

@@ -25,7 +25,7 @@ type routeKey struct{ account, region, name string }
 // route is one endpoint in service.
 type route struct {
 	fleets []fleetRoute // two while traffic moves from one to the other
-	async  bool         // takes InvokeEndpointAsync only
+	async  *asyncRoute  // of an endpoint that takes InvokeEndpointAsync only; nil for others
 	// shared says that the endpoint's requests go to inference components, each of
 	// which has a route of its own, with the endpoint's name in it.
 	shared   bool

@@ -23,11 +23,14 @@ func (s *Service) serve(r *endpointRecord, st step) {
 	if main == nil {
 		return
 	}
-	out := &route{async: main.Async != nil, fleets: s.fleetRoutes(endpointOwner(r), st)}
+	out := &route{async: asyncRouteOf(r, main.Async), fleets: s.fleetRoutes(endpointOwner(r), st)}
 	for _, v := range main.Variants {
 		out.shared = out.shared || len(v.Model.Containers) == 0
 	}
 	s.routes.set(r.Key, out)
+	if out.async != nil {
+		s.Async.Wake(out.async.endpoint)
+	}
 }
 
 // fleetRoutes are the routes of the fleets that have a share of the traffic.

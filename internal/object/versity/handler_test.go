@@ -360,3 +360,19 @@ func TestRequestsWaitForRun(t *testing.T) {
 		t.Errorf("after Run: %s %s", a.Status, body)
 	}
 }
+
+func TestAnObjectOfATypeIsServedAsIt(t *testing.T) {
+	s, address := served(t, Options{})
+	if err := s.MakeBucket(t.Context(), "data"); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"application/json", "text/csv"} {
+		if _, err := object.PutTyped(t.Context(), s, object.URI{Bucket: "data", Key: "k"}, want, strings.NewReader("{}")); err != nil {
+			t.Fatal(err)
+		}
+		r, body := do(t, request(t, http.MethodGet, address+"/data/k", nil, 0))
+		if got := r.Header.Get("Content-Type"); got != want || body != "{}" {
+			t.Errorf("%q is served as %q, %q", want, got, body)
+		}
+	}
+}

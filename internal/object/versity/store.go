@@ -216,6 +216,11 @@ const memoryPutBytes = 1 << 20
 // 1 MiB goes through a temporary file, as the backend must know the length
 // first.
 func (s *Store) Put(ctx context.Context, u object.URI, r io.Reader) (object.Info, error) {
+	return s.PutTyped(ctx, u, "", r)
+}
+
+// PutTyped implements object.Typed.
+func (s *Store) PutTyped(ctx context.Context, u object.URI, contentType string, r io.Reader) (object.Info, error) {
 	if err := checkObject(u); err != nil {
 		return object.Info{}, fmt.Errorf("put: %w", err)
 	}
@@ -229,9 +234,11 @@ func (s *Store) Put(ctx context.Context, u object.URI, r io.Reader) (object.Info
 		defer spool.Close()
 		r, size = spool, n
 	}
-	out, err := s.posix.PutObject(s.acting(ctx), s3response.PutObjectInput{
-		Bucket: &u.Bucket, Key: &u.Key, ContentLength: &size, Body: r,
-	})
+	in := s3response.PutObjectInput{Bucket: &u.Bucket, Key: &u.Key, ContentLength: &size, Body: r}
+	if contentType != "" {
+		in.ContentType = &contentType
+	}
+	out, err := s.posix.PutObject(s.acting(ctx), in)
 	if isAPIError(err, s3err.ErrNoSuchBucket) {
 		err = object.ErrNoBucket
 	}

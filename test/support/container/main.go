@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -140,6 +141,20 @@ func serve() {
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
+		}
+		switch word, rest, _ := strings.Cut(string(body), " "); word {
+		case "sleep": // "sleep 2s …"
+			long, _, _ := strings.Cut(rest, " ")
+			d, err := time.ParseDuration(long)
+			must(err)
+			time.Sleep(d)
+		case "status": // "status 500"
+			n, err := strconv.Atoi(rest)
+			must(err)
+			http.Error(w, "as asked", n)
+			return
+		case "exit":
+			os.Exit(1)
 		}
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprintf(w, `{"model": %s, "asked": %q}`, b, body)
