@@ -13,7 +13,7 @@ from support import shapes
 from support.server import ROOT
 
 SERVICES = ["sagemaker", "sagemaker-runtime", "sagemaker-featurestore-runtime", "sagemaker-metrics", "sagemaker-a2i-runtime",
-            "sts", "iam", "logs", "cloudwatch", "ecr"]
+            "sts", "iam", "logs", "cloudwatch", "ecr", "application-autoscaling", "sns", "sqs"]
 
 # What is not built, and what nobody signs, so that it goes no further than the gateway.
 NOT_BUILT = ("NotImplementedException", "MissingAuthenticationToken")
