@@ -105,7 +105,7 @@ func (b *Backend) Post(ctx context.Context, request []byte, deadline time.Time) 
 		return Answer{}, nil, err
 	}
 	a, err := c.roundTrip(ctx, request, deadline)
-	if err != nil && c.used && closedByPeer(err) {
+	if err != nil && c.used && ClosedByPeer(err) {
 		c.Close()
 		if c, err = b.get(ctx, true); err != nil {
 			return Answer{}, nil, err
@@ -129,7 +129,9 @@ func (b *Backend) Done(c *Conn, a *Answer, keep bool) {
 	c.Close()
 }
 
-func closedByPeer(err error) bool {
+// ClosedByPeer tells whether an error of Post is that of a connection that the
+// container closed before it answered.
+func ClosedByPeer(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/feature/hosting/capture"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
+	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 	"github.com/sagebrush-ml/sagebrush/internal/serving"
 )
 
@@ -63,6 +64,7 @@ type target struct {
 	at          spot
 	name        string             // i-0…
 	containers  []*serving.Backend // in the order of the model
+	tasks       []runtime.ID       // of the containers
 	models      *models            // of a multi-model container; nil without
 	outstanding atomic.Int64
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/arn"
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
+	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 	"github.com/sagebrush-ml/sagebrush/internal/serving"
 )
 
@@ -97,14 +98,37 @@ func (s *Service) ask(ctx context.Context, x *exchange) error {
 		return nil
 	}
 	x.answer.Status = http.StatusInternalServerError
+	died := serving.ClosedByPeer(err) && s.died(ctx, x)
 	s.finish(x, err)
 	if f := fault.Of(err); f != nil {
 		return f
 	}
-	if errors.Is(err, serving.ErrNotSent) {
+	if died || errors.Is(err, serving.ErrNotSent) {
 		return unavailable(x.endpoint)
 	}
 	return s.modelFault(x, 0, s.problem(x, err))
+}
+
+// deathNews is how long the end of a container's task may take to be known after
+// its connections have closed.
+const deathNews = 250 * time.Millisecond
+
+// died tells whether the container that hung up has ended: then it is no error
+// of the model, and clients may try again, as they do by themselves after
+// ServiceUnavailable. The service does not: the container may have begun.
+func (s *Service) died(ctx context.Context, x *exchange) bool {
+	if x.t == nil || x.hop >= len(x.t.tasks) {
+		return false
+	}
+	for end := time.Now().Add(deathNews); ; time.Sleep(10 * time.Millisecond) {
+		state, err := s.Runtime.Inspect(ctx, x.t.tasks[x.hop])
+		if err != nil || state.Phase != runtime.Running {
+			return err == nil
+		}
+		if time.Now().After(end) {
+			return false
+		}
+	}
 }
 
 // send tries the least busy instance, and the next one where nothing was sent.

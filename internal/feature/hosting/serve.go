@@ -112,7 +112,7 @@ func (s *Service) targetOf(o *owner, v *variant, at spot) *target {
 		if first == nil {
 			first, t.name = in, instanceName(in.id, started)
 		}
-		t.containers = append(t.containers, backend)
+		t.containers, t.tasks = append(t.containers, backend), append(t.tasks, in.id)
 	}
 	if first == nil {
 		return nil
