@@ -4,6 +4,7 @@ package serving
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
 )
@@ -21,8 +22,12 @@ type Answer struct {
 	body   io.Reader             // nil when the body is the next Length bytes of the connection
 }
 
+// maxInterim bounds the answers that tell of another to come.
+const maxInterim = 5
+
 // readAnswer reads an answer's head. The plain one, which is whole in the
-// buffer, is read in place; net/http reads all others.
+// buffer, is read in place; net/http reads all others. Heads that tell of
+// another to come, 1xx, are passed over.
 func (c *Conn) readAnswer() (Answer, error) {
 	if _, err := c.r.Peek(1); err != nil {
 		return Answer{}, err
@@ -40,18 +45,36 @@ func (c *Conn) readAnswer() (Answer, error) {
 		_, err := c.r.Discard(h.size)
 		return a, err
 	}
-	resp, err := http.ReadResponse(c.r, postRequest)
-	if err != nil {
-		return Answer{}, err
+	for range maxInterim {
+		resp, err := http.ReadResponse(c.r, postRequest)
+		if err != nil {
+			return Answer{}, err
+		}
+		if resp.StatusCode < 200 && resp.StatusCode != http.StatusSwitchingProtocols {
+			continue
+		}
+		if resp.StatusCode < 200 {
+			return Answer{}, errNoAnswer
+		}
+		a := Answer{Status: resp.StatusCode, Length: resp.ContentLength, last: resp.Close, body: resp.Body}
+		for i, name := range Passed {
+			a.Header[i] = resp.Header[name]
+		}
+		return a, nil
 	}
-	a := Answer{Status: resp.StatusCode, Length: resp.ContentLength, last: resp.Close, body: resp.Body}
-	for i, name := range Passed {
-		a.Header[i] = resp.Header[name]
-	}
-	return a, nil
+	return Answer{}, errNoAnswer
 }
 
+// errNoAnswer is HTTP, but no answer to a request.
+var errNoAnswer = errors.New("the container sent heads of HTTP without an answer")
+
 var postRequest = &http.Request{Method: http.MethodPost}
+
+// Whole tells whether the body is here already, so that CopyBody cannot fail by
+// the container.
+func (c *Conn) Whole(a *Answer) bool {
+	return a.body == nil && a.Length <= int64(c.r.Buffered())
+}
 
 // CopyBody hands the body to w. An error, of either side, leaves the connection
 // within the body.

@@ -75,10 +75,11 @@ func TestDeadlines(t *testing.T) {
 		t.Errorf("past the deadline: %v", err)
 	}
 
-	addr, _ = servingtest.Script(t, servingtest.Fine+"ok", servingtest.Fine+"ok", servingtest.Fine+"ok")
+	addr, _ = servingtest.Script(t, servingtest.Fine+"ok", servingtest.Fine+"ok", servingtest.Fine+"ok", servingtest.Fine+"ok")
 	b = Dial(addr)
 	start := time.Now()
-	for i, c := range []struct{ asked, set time.Duration }{{time.Minute, time.Minute + slack}, {time.Minute + slack/2, time.Minute + slack}, {time.Hour, time.Hour + slack}} {
+	for i, c := range []struct{ asked, set time.Duration }{{time.Minute, time.Minute + slack}, {time.Minute + slack/2, time.Minute + slack}, {time.Hour, time.Hour + slack},
+		{2 * time.Minute, 2*time.Minute + slack}} { // after an answer that streamed for long
 		a, conn, err := b.Post(t.Context(), []byte("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"), start.Add(c.asked))
 		if err != nil {
 			t.Fatal(err)

@@ -129,8 +129,8 @@ func (b *Backend) Done(c *Conn, a *Answer, keep bool) {
 	c.Close()
 }
 
-// ClosedByPeer tells whether an error of Post is that of a connection that the
-// container closed before it answered.
+// ClosedByPeer tells whether an error of Post or CopyBody is that of a connection
+// that the container closed.
 func ClosedByPeer(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
 }
@@ -140,8 +140,8 @@ func ClosedByPeer(err error) bool {
 const slack = time.Second
 
 func (c *Conn) roundTrip(ctx context.Context, request []byte, deadline time.Time) (Answer, error) {
-	if c.until.Before(deadline) {
-		c.until = deadline.Add(slack)
+	if late := deadline.Add(slack); c.until.Before(deadline) || c.until.After(late) { // an earlier stream had longer
+		c.until = late
 		if err := c.SetDeadline(c.until); err != nil {
 			return Answer{}, err
 		}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package serving
+
+import (
+	"bytes"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/sagebrush-ml/sagebrush/internal/serving/servingtest"
+)
+
+var request = []byte("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+
+const plain = servingtest.Fine + "ok"
+
+// script is a container that gives its answers in turn.
+func script(t *testing.T, answers ...string) (*Backend, func() int) {
+	t.Helper()
+	addr, dials := servingtest.Script(t, answers...)
+	return Dial(addr), dials
+}
+
+func TestHeadsBeforeTheAnswer(t *testing.T) {
+	early := "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+	for name, x := range map[string]struct {
+		answer string
+		ok     bool
+	}{
+		"none":              {plain, true},
+		"one":               {early + plain, true},
+		"two":               {early + "HTTP/1.1 100 Continue\r\n\r\n" + plain, true},
+		"and nothing":       {early, false},
+		"without end":       {string(bytes.Repeat([]byte(early), 100)), false},
+		"another protocol":  {"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n" + plain, false},
+		"no HTTP":           {"220 mail.example ESMTP\r\n\r\n", false},
+		"HTTP from the end": {"\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", false},
+	} {
+		b, _ := script(t, x.answer)
+		a, c, err := b.Post(t.Context(), request, time.Now().Add(200*time.Millisecond))
+		if !x.ok {
+			if err == nil {
+				t.Errorf("%s: %+v", name, a)
+			}
+			continue
+		}
+		var body bytes.Buffer
+		if err != nil || a.Status != 200 || c.CopyBody(&body, &a) != nil || body.String() != "ok" {
+			t.Errorf("%s: %v %+v %q", name, err, a, body.String())
+		}
+	}
+}
+
+func TestWhatIsWhole(t *testing.T) {
+	long := "HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + string(make([]byte, 3_000_000))
+	for name, x := range map[string]struct {
+		answer string
+		whole  bool
+	}{
+		"a short one": {plain, true},
+		"a long one":  {long, false},
+		"chunks":      {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", false},
+	} {
+		b, _ := script(t, x.answer)
+		a, c, err := b.Post(t.Context(), request, time.Now().Add(time.Minute))
+		if err != nil || c.Whole(&a) != x.whole || c.CopyBody(io.Discard, &a) != nil {
+			t.Errorf("%s: %v %v", name, err, x.whole)
+		}
+	}
+}
