@@ -83,7 +83,7 @@ func (s *Service) invoke(ctx context.Context, in *smr.InvokeEndpointInput, body 
 	if err != nil {
 		return err
 	}
-	err = s.passOn(&x, w)
+	err = s.passOn(ctx, &x, w)
 	s.finish(&x, err)
 	return err
 }
@@ -185,28 +185,55 @@ func unavailable(name string) *fault.Fault {
 }
 
 // passOn writes a good answer to the caller, or turns a bad one into ModelError.
-func (s *Service) passOn(x *exchange, w http.ResponseWriter) error {
+func (s *Service) passOn(ctx context.Context, x *exchange, w http.ResponseWriter) error {
 	if x.answer.Status >= 400 {
 		return s.modelFault(x, x.answer.Status, x.errorText())
 	}
-	h := w.Header()
-	for i, name := range serving.Passed {
-		if val := x.answer.Header[i]; len(val) > 0 {
-			h[name] = val
+	head := func(length int64) {
+		h := w.Header()
+		for i, name := range serving.Passed {
+			if val := x.answer.Header[i]; len(val) > 0 {
+				h[name] = val
+			}
 		}
+		h["X-Amzn-Invoked-Production-Variant"] = x.v.header
+		if length > ownLength {
+			h["Content-Length"] = []string{strconv.FormatInt(length, 10)}
+		}
+		w.WriteHeader(http.StatusOK)
 	}
-	h["X-Amzn-Invoked-Production-Variant"] = x.v.header
-	if x.answer.Length > ownLength {
-		h["Content-Length"] = []string{strconv.FormatInt(x.answer.Length, 10)}
+	if x.conn.Whole(&x.answer) {
+		head(x.answer.Length)
+		err := x.conn.CopyBody(x.tee(w), &x.answer)
+		x.backend.Done(x.conn, &x.answer, err == nil)
+		if err != nil {
+			s.cutOff(x, err)
+		}
+		return nil
 	}
-	w.WriteHeader(http.StatusOK)
-	err := x.conn.CopyBody(x.tee(w), &x.answer)
-	x.backend.Done(x.conn, &x.answer, err == nil)
-	if err != nil { // the head is gone already: the connection must show that the answer is cut
-		s.finish(x, err)
-		panic(http.ErrAbortHandler)
+	held := buffers.Get().(*bytes.Buffer)
+	defer buffers.Put(held)
+	held.Reset()
+	l := lateHead{w: x.tee(w), held: held, head: func(length int64) { head(max(length, x.answer.Length)) }}
+	broken, err := x.copyLate(ctx, &l)
+	if err == nil {
+		return nil
 	}
-	return nil
+	f := s.modelFault(x, 0, s.problem(x, err))
+	if broken {
+		x.answer.Status = http.StatusInternalServerError
+	}
+	if l.sent || !broken {
+		s.cutOff(x, err)
+	}
+	return f
+}
+
+// cutOff ends the caller's connection, which must show that the answer is cut:
+// its head is gone already, or the caller is.
+func (s *Service) cutOff(x *exchange, err error) {
+	s.finish(x, err)
+	panic(http.ErrAbortHandler)
 }
 
 // errorText reads a bad answer's body and gives the connection back.

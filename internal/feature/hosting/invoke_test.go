@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/auth"
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
@@ -28,8 +29,13 @@ func targetAt(addr string) *target {
 
 // ask sends one request to an instance, as invoke does.
 func ask(ctx context.Context, t *target) (w *httptest.ResponseRecorder, err error) {
+	return askMetered(ctx, t, &meter{})
+}
+
+func askMetered(ctx context.Context, t *target, m *meter) (w *httptest.ResponseRecorder, err error) {
 	s := &Service{}
-	v := variantRoute{name: "A", header: []string{"A"}, weight: 1, targets: []*target{t}, meter: &meter{}}
+	s.Now = time.Now
+	v := variantRoute{name: "A", header: []string{"A"}, weight: 1, targets: []*target{t}, meter: m}
 	s.routes.set(resource.Key{Account: "1", Region: "r", Name: "e"}, &route{fleets: []fleetRoute{{share: 1, variants: []variantRoute{v}, total: 1}}})
 	w = httptest.NewRecorder()
 	ctx = auth.WithCaller(ctx, auth.Caller{Account: "1", Region: "r"})
@@ -121,23 +127,35 @@ func TestConnectionsThatEnd(t *testing.T) {
 			t.Errorf("%d connections", n)
 		}
 	})
-	t.Run("an answer that is cut cuts the caller's", func(t *testing.T) {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ln.Close()
-		go func() {
-			if c, err := ln.Accept(); err == nil {
-				_, _ = http.ReadRequest(bufio.NewReader(c))
-				_, _ = io.WriteString(c, fine+"o")
-				c.Close()
+	for name, c := range map[string]struct{ sent, want string }{
+		"an answer that is cut is an error of the model": {servingtest.Fine + "o", "The container broke off its answer."},
+		"a long answer that is cut cuts the caller's":    {"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + strings.Repeat("o", 8_000_000), http.ErrAbortHandler.Error()},
+		"chunks that are cut are an error of the model":  {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n", "The container broke off its answer."},
+		"no HTTP is an error of the model":               {"220 mail.example ESMTP\r\n\r\n", "The container's answer was not HTTP."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
 			}
-		}()
-		if _, err := ask(t.Context(), targetAt("tcp://"+ln.Addr().String())); err == nil || !strings.Contains(err.Error(), http.ErrAbortHandler.Error()) {
-			t.Errorf("%v", err)
-		}
-	})
+			defer ln.Close()
+			go func() {
+				if conn, err := ln.Accept(); err == nil {
+					_, _ = http.ReadRequest(bufio.NewReader(conn))
+					_, _ = io.WriteString(conn, c.sent)
+					conn.Close()
+				}
+			}()
+			m := &meter{}
+			_, err = askMetered(t.Context(), targetAt("tcp://"+ln.Addr().String()), m)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v", err)
+			}
+			if len(m.samples) != 1 || m.samples[0].status != 500 || m.samples[0].broken {
+				t.Errorf("it is counted as %+v", m.samples)
+			}
+		})
+	}
 }
 
 func TestACallerThatGoesAwayFreesTheInstance(t *testing.T) {

@@ -97,16 +97,28 @@ func (s *Service) ask(ctx context.Context, x *exchange) error {
 		s.noteSession(x)
 		return nil
 	}
-	x.answer.Status = http.StatusInternalServerError
-	died := serving.ClosedByPeer(err) && s.died(ctx, x)
+	f := fault.Of(err)
+	switch {
+	case f != nil:
+	case errors.Is(err, serving.ErrNotSent), serving.ClosedByPeer(err) && s.died(ctx, x):
+		f = unavailable(x.endpoint)
+	default:
+		f = s.modelFault(x, 0, s.problem(x, err))
+	}
+	x.answer.Status = statusOf(f)
 	s.finish(x, err)
-	if f := fault.Of(err); f != nil {
-		return f
+	return f
+}
+
+// statusOf is how metrics count a request that has no answer.
+func statusOf(f *fault.Fault) int {
+	if f.Code != "ModelError" {
+		return f.Status
 	}
-	if died || errors.Is(err, serving.ErrNotSent) {
-		return unavailable(x.endpoint)
+	if status, ok := f.Extra["OriginalStatusCode"].(int); ok && status > 0 {
+		return status
 	}
-	return s.modelFault(x, 0, s.problem(x, err))
+	return http.StatusInternalServerError
 }
 
 // deathNews is how long the end of a container's task may take to be known after
@@ -227,7 +239,13 @@ func (s *Service) problem(x *exchange, err error) string {
 	if serving.TimedOut(err) {
 		return fmt.Sprintf("Your invocation timed out while waiting for a response from container %s. Review the latency metrics for each container in Amazon CloudWatch, resolve the issue, and try again.", x.containerCalled())
 	}
-	return "The container closed the connection before it answered."
+	switch {
+	case x.answer.Status > 0:
+		return "The container broke off its answer."
+	case serving.ClosedByPeer(err):
+		return "The container closed the connection before it answered."
+	}
+	return "The container's answer was not HTTP."
 }
 
 // modelFault is ModelError: the container answered with an error, or not at all

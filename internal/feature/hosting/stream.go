@@ -52,9 +52,8 @@ func (s *Service) invokeStream(ctx context.Context, in *smr.InvokeEndpointWithRe
 	w.WriteHeader(http.StatusOK)
 	parts := &parts{to: eventstream.NewWriter(w), control: http.NewResponseController(w)}
 	_ = parts.control.Flush() // the caller learns at once that it was accepted
-	err = x.conn.CopyBody(x.tee(parts), &x.answer)
-	x.backend.Done(x.conn, &x.answer, err == nil)
-	if err != nil && parts.lost == nil {
+	err = x.copyBody(ctx, x.tee(parts))
+	if err != nil && parts.lost == nil && ctx.Err() == nil {
 		code := "StreamBroken"
 		if serving.TimedOut(err) {
 			code = "ModelInvocationTimeExceeded"
