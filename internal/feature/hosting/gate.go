@@ -171,7 +171,7 @@ func (g *gate) hand() {
 func (g *gate) offer(targets []*target) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.targets = targets
+	g.targets = slices.Clone(targets) // the route reads its own without a lock, and lose takes one out
 	for t := range g.used {
 		if !slices.Contains(targets, t) {
 			delete(g.used, t)

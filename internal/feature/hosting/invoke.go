@@ -40,6 +40,7 @@ type exchange struct {
 	fleet   *fleetRoute
 	v       *variantRoute
 	kept    *kept   // what is captured of it; nil for nothing
+	held    *target // the instance that has the caller's session; nil without one
 	release func()  // gives back the model of a multi-model container; nil without
 	t       *target // nil before one was found
 	text    *bytes.Buffer
@@ -120,6 +121,12 @@ func (s *Service) find(x *exchange) error {
 	if r.shared {
 		return s.findComponent(x)
 	}
+	if x.inSession() {
+		if err := s.chooseSession(x, r); err != nil {
+			return err
+		}
+		return x.checkAim()
+	}
 	u := 0.0
 	if len(r.fleets) > 1 {
 		u = rand.Float64()
@@ -148,6 +155,9 @@ func (s *Service) findComponent(x *exchange) error {
 	if len(x.v.targets) == 0 {
 		x.v.meter.add(sample{status: notTaken})
 		return refuse("Inference Component has no capacity to process this request. ApplicationAutoScaling may be in-progress (if configured) or try to increase the capacity by invoking UpdateInferenceComponentRuntimeConfig API.")
+	}
+	if x.inSession() {
+		return s.chooseSession(x, r)
 	}
 	return nil
 }

@@ -359,7 +359,9 @@ func (s *Service) askMultiModel(ctx context.Context, x *exchange) error {
 		if t == nil {
 			return serving.ErrNotSent
 		}
-		release, err := t.models.use(ctx, x.model)
+		wait, cancel := context.WithDeadline(ctx, x.deadline())
+		release, err := t.models.use(wait, x.model)
+		cancel()
 		if err != nil {
 			return s.loadFault(x, err)
 		}

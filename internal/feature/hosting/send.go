@@ -75,17 +75,14 @@ func (x *exchange) head(path, contentType string, n int) {
 // head of the last one's answer. When it answers no error the caller must read
 // the answer, and call finish.
 func (s *Service) ask(ctx context.Context, x *exchange) error {
-	held, err := s.sessionOf(x)
-	if err != nil {
-		return err
-	}
+	var err error
 	switch {
 	case x.v.gate != nil:
 		err = s.askServerless(ctx, x)
 	case x.v.multi > 0:
 		err = s.askMultiModel(ctx, x)
-	case held != nil:
-		err = x.sendTo(ctx, held)
+	case x.held != nil:
+		err = x.sendHeld(ctx)
 	default:
 		err = x.send(ctx)
 	}
@@ -157,6 +154,14 @@ func (x *exchange) send(ctx context.Context) error {
 		}
 		tried = append(tried, t)
 	}
+}
+
+// sendHeld sends the request to the instance of its session.
+func (x *exchange) sendHeld(ctx context.Context) error {
+	if x.held.outstanding.Load() >= maxOutstanding {
+		return serving.ErrNotSent
+	}
+	return x.sendTo(ctx, x.held)
 }
 
 // sendTo sends the request to one instance, which counts it until finish, but

@@ -3,6 +3,7 @@
 package hosting
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -86,21 +87,24 @@ func (s *sessions) note(k routeKey, opened, closed string, t *target, now time.T
 	s.all[sessionKey{k, strings.TrimSpace(id)}] = session{t, expires}
 }
 
-// sessionOf finds the instance that a request's session ties it to; nil for any.
-func (s *Service) sessionOf(x *exchange) (*target, error) {
-	if x.session == "" || x.session == newSession {
-		return nil, nil
-	}
-	t := s.sessions.find(sessionKey{x.route(), x.session}, s.Now())
-	if t != nil {
-		for _, have := range x.v.targets {
-			if have == t {
-				return t, nil
+// chooseSession takes the variant whose instance has the request's session.
+func (s *Service) chooseSession(x *exchange, r *route) error {
+	if t := s.sessions.find(sessionKey{x.route(), x.session}, s.Now()); t != nil {
+		for i := range r.fleets {
+			f := &r.fleets[i]
+			for j := range f.variants {
+				if v := &f.variants[j]; slices.Contains(v.targets, t) && (x.variant == "" || x.variant == v.name) {
+					x.fleet, x.v, x.held = f, v, t
+					return nil
+				}
 			}
 		}
 	}
-	return nil, refuse("Session %s of endpoint %s was not found: it was closed, has expired, or its instance is gone.", x.session, x.endpoint)
+	return refuse("Session %s of endpoint %s was not found: it was closed, has expired, or its instance is gone.", x.session, x.endpoint)
 }
+
+// inSession tells whether the request belongs to a session that is open.
+func (x *exchange) inSession() bool { return x.session != "" && x.session != newSession }
 
 // noteSession remembers the session that an answer opened.
 func (s *Service) noteSession(x *exchange) {
