@@ -70,6 +70,7 @@ type gate struct {
 	used               map[*target]time.Time // when one was last given back
 	using              int                   // requests that have an instance or wait for one
 	waiting            []chan *target
+	due                time.Time // when the loop looks again by itself
 	highest            int
 }
 
@@ -143,6 +144,10 @@ func (g *gate) put(t *target, now time.Time) {
 		g.used[t] = now
 	}
 	g.hand()
+	if idle := g.used[t].Add(g.idle); !g.busy[t] && g.due.After(idle) { // the loop saw it busy, and means to sleep for long
+		g.due = idle
+		g.wake()
+	}
 }
 
 // lose is release of an instance that cannot be reached.
@@ -205,6 +210,7 @@ func (g *gate) wanted(now time.Time, first bool) (n int, again time.Duration) {
 			again = min(again, left)
 		}
 	}
+	g.due = now.Add(again)
 	return min(n, max(g.limit, g.provisioned)), again
 }
 

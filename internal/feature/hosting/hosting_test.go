@@ -49,6 +49,7 @@ type world struct {
 	objects   *mem.Store
 	container *container
 	dir       string
+	options   func(*Options) // changes those of a start
 }
 
 // container answers for every instance that the fake runtime starts.
@@ -128,8 +129,10 @@ func (i imagesOf) Image(_ context.Context, uri string, _ runtime.Needs) (runtime
 	return runtime.Image{URI: uri, Resolved: uri + "@sha256:0", Serve: []string{"/serve"}, Env: map[string]string{"FAKE_ADDR": i.addr}}, nil
 }
 
-func newWorld(t *testing.T) *world {
-	w := &world{t: t, table: op.New(), runtime: fake.New(), db: memstore.New(), objects: mem.New("bucket"), container: newContainer(t), dir: t.TempDir()}
+func newWorld(t *testing.T) *world { return newWorldWith(t, func(*Options) {}) }
+
+func newWorldWith(t *testing.T, options func(*Options)) *world {
+	w := &world{t: t, options: options, table: op.New(), runtime: fake.New(), db: memstore.New(), objects: mem.New("bucket"), container: newContainer(t), dir: t.TempDir()}
 	w.ctx = auth.WithCaller(t.Context(), auth.Caller{Account: "123456789012", Region: "us-east-1"})
 	w.put("model.tar.gz", archive(t))
 	w.start(w.table)
@@ -138,9 +141,11 @@ func newWorld(t *testing.T) *world {
 
 // start runs a service on the world's store, as a server does.
 func (w *world) start(table *op.Table) (stop func()) {
-	s := New(Options{DB: w.db, Runtime: w.runtime, Images: imagesOf{"tcp://" + w.container.Listener.Addr().String()}, Objects: w.objects,
+	o := Options{DB: w.db, Runtime: w.runtime, Images: imagesOf{"tcp://" + w.container.Listener.Addr().String()}, Objects: w.objects,
 		Logs: noLogs{}, Metrics: &metrics{seen: map[string]float64{}}, Roles: oneRole{}, Dir: w.dir,
-		Log: slog.New(slog.DiscardHandler), PingEvery: 10 * time.Millisecond})
+		Log: slog.New(slog.DiscardHandler), PingEvery: 10 * time.Millisecond}
+	w.options(&o)
+	s := New(o)
 	s.Install(table)
 	w.service = s
 	ctx, cancel := context.WithCancel(w.ctx)
