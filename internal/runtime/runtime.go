@@ -138,6 +138,10 @@ type Meter interface {
 	Usage(ctx context.Context, id ID) (u Usage, ok bool, err error)
 }
 
+// NotListening is what a connection to State.Addr may get before it is closed
+// when the task itself does not listen, so that nothing of a request came to it.
+const NotListening = "\x00nobody listens\n"
+
 // Reasons in State.Reason that every runtime uses.
 const (
 	ReasonOOM  = "OOMKilled"         // it exceeded MemoryBytes

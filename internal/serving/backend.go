@@ -14,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 )
 
 // Backend is one serving container as requests see it: an address and a pool of
@@ -35,12 +37,19 @@ type Conn struct {
 	net.Conn
 	r     *bufio.Reader
 	used  bool      // has answered before: it may have been closed meanwhile
+	since time.Time // when it was given back
 	until time.Time // the deadline that is set
+	sent  int       // bytes of the request that were written
 	cut   bool      // the deadline was moved because the caller went away
 
 	contentType string // of the last answer: the next one's is the same
 	typeHeader  []string
 }
+
+// maxKept is for how long a connection is kept without a request. Servers close
+// theirs after seconds (gunicorn: 2, uvicorn: 5), and a request that is sent at
+// that moment is lost.
+const maxKept = time.Second
 
 // maxIdle bounds the connections kept open to one instance.
 const maxIdle = 256
@@ -66,15 +75,20 @@ func Dial(addr string) *Backend {
 var ErrNotSent = errors.New("request was not sent")
 
 func (b *Backend) get(ctx context.Context, fresh bool) (*Conn, error) {
-	if !fresh {
+	for !fresh {
 		b.mu.Lock()
-		if n := len(b.idle); n > 0 {
-			c := b.idle[n-1]
-			b.idle = b.idle[:n-1]
+		n := len(b.idle)
+		if n == 0 {
 			b.mu.Unlock()
+			break
+		}
+		c := b.idle[n-1]
+		b.idle = b.idle[:n-1]
+		b.mu.Unlock()
+		if time.Since(c.since) < maxKept && quiet(c.Conn) {
 			return c, nil
 		}
-		b.mu.Unlock()
+		c.Close()
 	}
 	var d net.Dialer
 	nc, err := d.DialContext(ctx, b.network, b.addr)
@@ -85,7 +99,7 @@ func (b *Backend) get(ctx context.Context, fresh bool) (*Conn, error) {
 }
 
 func (b *Backend) put(c *Conn) {
-	c.used = true
+	c.used, c.since = true, time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.idle) < maxIdle && !b.closed {
@@ -96,8 +110,9 @@ func (b *Backend) put(c *Conn) {
 }
 
 // Post sends a whole request, head and body in one buffer, and reads the head
-// of the answer. A connection that was kept open and turns out to be closed is
-// replaced once: the instance cannot have begun with the request. The caller
+// of the answer. A connection that was kept open and takes nothing any more is
+// replaced once. One that ends later is not: the request may be what ended the
+// container, and would end the next one too. The caller
 // gives the connection back by Done, once it has read the body.
 func (b *Backend) Post(ctx context.Context, request []byte, deadline time.Time) (Answer, *Conn, error) {
 	c, err := b.get(ctx, false)
@@ -105,7 +120,7 @@ func (b *Backend) Post(ctx context.Context, request []byte, deadline time.Time) 
 		return Answer{}, nil, err
 	}
 	a, err := c.roundTrip(ctx, request, deadline)
-	if err != nil && c.used && ClosedByPeer(err) {
+	if err != nil && c.used && c.sent == 0 && ClosedByPeer(err) {
 		c.Close()
 		if c, err = b.get(ctx, true); err != nil {
 			return Answer{}, nil, err
@@ -150,10 +165,25 @@ func (c *Conn) roundTrip(ctx context.Context, request []byte, deadline time.Time
 		stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 		defer func() { c.cut = !stop() }()
 	}
-	if _, err := c.Write(request); err != nil {
+	var err error
+	c.sent, err = c.Write(request)
+	if c.notListening() {
+		return Answer{}, fmt.Errorf("%w: the container does not listen", ErrNotSent)
+	}
+	if err != nil {
 		return Answer{}, err
 	}
 	return c.readAnswer()
+}
+
+// notListening tells whether the connection was closed before the container had
+// it.
+func (c *Conn) notListening() bool {
+	if b, err := c.r.Peek(1); err != nil || b[0] != runtime.NotListening[0] {
+		return false
+	}
+	b, _ := c.r.Peek(len(runtime.NotListening))
+	return string(b) == runtime.NotListening
 }
 
 // pingTimeout is how long a container may take to answer /ping. Source: "How

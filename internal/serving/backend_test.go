@@ -4,10 +4,14 @@ package serving
 
 import (
 	"bytes"
+	"errors"
 	"io"
+	"net"
+	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 	"github.com/sagebrush-ml/sagebrush/internal/serving/servingtest"
 )
 
@@ -67,5 +71,91 @@ func TestWhatIsWhole(t *testing.T) {
 		if err != nil || c.Whole(&a) != x.whole || c.CopyBody(io.Discard, &a) != nil {
 			t.Errorf("%s: %v %v", name, err, x.whole)
 		}
+	}
+}
+
+func TestAContainerThatDoesNotListenWasNotAsked(t *testing.T) {
+	for name, answers := range map[string][]string{
+		"at the first request": {runtime.NotListening},
+		"at a later one":       {plain, runtime.NotListening},
+	} {
+		b, _ := script(t, answers...)
+		if len(answers) > 1 {
+			a, c, err := b.Post(t.Context(), request, time.Now().Add(time.Minute))
+			if err != nil || c.CopyBody(io.Discard, &a) != nil {
+				t.Fatal(err)
+			}
+			b.Done(c, &a, true)
+		}
+		if _, _, err := b.Post(t.Context(), request, time.Now().Add(time.Minute)); !errors.Is(err, ErrNotSent) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	b, _ := script(t, "\x00 something else")
+	if _, _, err := b.Post(t.Context(), request, time.Now()); err == nil || errors.Is(err, ErrNotSent) {
+		t.Errorf("a container that answers nonsense: %v", err)
+	}
+}
+
+func TestARequestIsNotSentTwice(t *testing.T) {
+	// It may be what ended the container.
+	b, dials := script(t, plain, "")
+	a, c, err := b.Post(t.Context(), request, time.Now().Add(time.Minute))
+	if err != nil || c.CopyBody(io.Discard, &a) != nil {
+		t.Fatal(err)
+	}
+	b.Done(c, &a, true)
+	if _, _, err := b.Post(t.Context(), request, time.Now().Add(time.Minute)); !ClosedByPeer(err) || errors.Is(err, ErrNotSent) {
+		t.Errorf("%v", err)
+	}
+	if n := dials(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+func TestKeptConnectionsThatAreOfNoUse(t *testing.T) {
+	for name, spoil := range map[string]func(here *Conn, there net.Conn){
+		"closed by the container":   func(_ *Conn, there net.Conn) { there.Close() },
+		"with bytes nobody asked":   func(_ *Conn, there net.Conn) { _, _ = io.WriteString(there, plain) },
+		"not used for a long while": func(here *Conn, _ net.Conn) { here.since = time.Now().Add(-maxKept) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			ln, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ln.Close()
+			there := make(chan net.Conn, 2)
+			go func() {
+				for {
+					c, err := ln.Accept()
+					if err != nil {
+						return
+					}
+					there <- c
+				}
+			}()
+			b := Dial("unix://" + ln.Addr().String())
+			defer b.Close()
+			c, err := b.get(t.Context(), false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.put(c)
+			if again, err := b.get(t.Context(), false); err != nil || again != c {
+				t.Fatalf("one that is good is not used again: %v", err)
+			}
+			b.put(c)
+			spoil(c, <-there)
+			for end := time.Now().Add(5 * time.Second); name[0] != 'n' && quiet(c.Conn) && time.Now().Before(end); {
+				time.Sleep(time.Millisecond)
+			}
+			again, err := b.get(t.Context(), false)
+			if err != nil || again == c {
+				t.Fatalf("it is used again: %v", err)
+			}
+			again.Close()
+			(<-there).Close()
+		})
 	}
 }

@@ -81,15 +81,16 @@ func TestAnswersOfEveryForm(t *testing.T) {
 }
 
 func TestConnectionsThatEnd(t *testing.T) {
-	t.Run("a kept one that was closed meanwhile is replaced", func(t *testing.T) {
+	t.Run("a kept one that ends with the request does not send it again", func(t *testing.T) {
 		addr, dials := servingtest.Script(t, fine+"ok", "", fine+"ok")
-		to := targetAt(addr)
-		for i := range 2 {
-			if w, err := ask(t.Context(), to); err != nil || w.Body.String() != "ok" {
-				t.Errorf("%d: %v %q", i, err, w.Body)
-			}
+		b := targetAt(addr)
+		if w, err := ask(t.Context(), b); err != nil || w.Body.String() != "ok" {
+			t.Errorf("%v %q", err, w.Body)
 		}
-		if n := dials(); n != 2 {
+		if _, err := ask(t.Context(), b); fault.Of(err) == nil || fault.Of(err).Code != "ModelError" {
+			t.Errorf("%v", err)
+		}
+		if n := dials(); n != 1 {
 			t.Errorf("%d connections", n)
 		}
 	})

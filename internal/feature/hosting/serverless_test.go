@@ -307,7 +307,7 @@ func TestAServerlessVariantGoesAndComes(t *testing.T) {
 				panic(http.ErrAbortHandler)
 			}
 		})
-		if err := ask(); fault.Of(err) == nil || fault.Of(err).Code != "ModelError" {
+		if err := ask(); fault.Of(err) == nil || fault.Of(err).Code != "ServiceUnavailable" {
 			t.Errorf("the request that it had: %v", err)
 		}
 		<-asked

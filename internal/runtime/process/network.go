@@ -183,14 +183,14 @@ func (p *parent) openNetwork(pl plan) error {
 			go func() { _ = newOutbound().Serve(l) }()
 			continue
 		}
-		go accept(l, func() (net.Conn, error) { return net.Dial("tcp", addr) })
+		go accept(l, func() (net.Conn, error) { return net.Dial("tcp", addr) }, "")
 	}
 	return p.openDoor() // from now on init is asked for sockets
 }
 
 // openDoor makes the socket outside by which a task is served that listens on a
-// port inside. Whoever connects while nobody listens inside is shut out again
-// at once.
+// port inside. Whoever connects while nobody listens inside is told so
+// (runtime.NotListening) and shut out again at once.
 func (p *parent) openDoor() error {
 	t := p.spec.Task
 	if p.spec.SockDir == "" || t.Port == 0 || p.gate == nil {
@@ -200,12 +200,13 @@ func (p *parent) openDoor() error {
 	if err != nil {
 		return err
 	}
-	go accept(l, func() (net.Conn, error) { return p.gate.dial(t.Port) })
+	go accept(l, func() (net.Conn, error) { return p.gate.dial(t.Port) }, runtime.NotListening)
 	return nil
 }
 
-// accept joins what connects to l with what dial connects to.
-func accept(l net.Listener, dial func() (net.Conn, error)) {
+// accept joins what connects to l with what dial connects to. It says refusal
+// where nobody answers there.
+func accept(l net.Listener, dial func() (net.Conn, error), refusal string) {
 	for {
 		c, err := l.Accept()
 		if err != nil {
@@ -218,6 +219,7 @@ func accept(l net.Listener, dial func() (net.Conn, error)) {
 		go func() {
 			to, err := dial()
 			if err != nil {
+				_, _ = io.WriteString(c, refusal)
 				c.Close()
 				return
 			}
