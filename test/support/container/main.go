@@ -4,20 +4,17 @@
 // for images that hold nothing else. What it does is asked by MODE.
 //
 //	container train   reads /opt/ml, writes a model that counts the channel's lines
-//	container serve   answers /ping and /invocations on port 8080
+//	container serve   answers /ping and /invocations on port 8080, as serve.go tells
 package main
 
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -130,35 +127,4 @@ func forks() {
 			os.Exit(11)
 		}
 	}
-}
-
-func serve() {
-	b, err := os.ReadFile("/opt/ml/model/model.json")
-	must(err)
-	http.HandleFunc("GET /ping", func(http.ResponseWriter, *http.Request) {})
-	http.HandleFunc("POST /invocations", func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		switch word, rest, _ := strings.Cut(string(body), " "); word {
-		case "sleep": // "sleep 2s …"
-			long, _, _ := strings.Cut(rest, " ")
-			d, err := time.ParseDuration(long)
-			must(err)
-			time.Sleep(d)
-		case "status": // "status 500"
-			n, err := strconv.Atoi(rest)
-			must(err)
-			http.Error(w, "as asked", n)
-			return
-		case "exit":
-			os.Exit(1)
-		}
-		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprintf(w, `{"model": %s, "asked": %q}`, b, body)
-	})
-	fmt.Println("listening")
-	must(http.ListenAndServe(":8080", nil))
 }
