@@ -31,7 +31,7 @@ from lab import Lab, table  # noqa: E402
 PARTS = {
     "training": ("CreateTrainingJob to Completed", jobs.training),
     "endpoints": ("CreateEndpoint to InService", jobs.endpoints),
-    "invoke": ("InvokeEndpoint beside a bare handler and FastAPI", invoke.run),
+    "invoke": ("InvokeEndpoint beside a bare handler, FastAPI and MLServer", invoke.run),
     "records": ("Create, Describe and List with many training jobs stored", records.run),
     "boosting": ("XGBoost beside the Python library", boosting.run),
     "pipe": ("Pipe mode: a FIFO beside the file", pipe.run),
