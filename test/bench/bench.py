@@ -26,12 +26,14 @@ import page  # noqa: E402
 import pipe  # noqa: E402
 import program  # noqa: E402
 import records  # noqa: E402
+import serverless  # noqa: E402
 from lab import Lab, table  # noqa: E402
 
 PARTS = {
     "training": ("CreateTrainingJob to Completed", jobs.training),
     "endpoints": ("CreateEndpoint to InService", jobs.endpoints),
     "invoke": ("InvokeEndpoint beside a bare handler, FastAPI and MLServer", invoke.run),
+    "serverless": ("Cold starts of a serverless endpoint", serverless.run),
     "records": ("Create, Describe and List with many training jobs stored", records.run),
     "boosting": ("XGBoost beside the Python library", boosting.run),
     "pipe": ("Pipe mode: a FIFO beside the file", pipe.run),
