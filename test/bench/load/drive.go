@@ -26,6 +26,7 @@ type driven struct {
 	Requests   int     `json:"requests"`   // after the warm-up
 	Sent       int     `json:"sent"`       // with it
 	Errors     int     `json:"errors"`     // of all sent
+	Again      int     `json:"again"`      // answers 503 after which a request was sent again
 	FirstError string  `json:"firstError"` // its answer
 	Seconds    float64 `json:"seconds"`    // after the warm-up
 	PerSecond  float64 `json:"perSecond"`
@@ -47,8 +48,9 @@ type plan struct {
 	serial *atomic.Int64 // or they are counted, when not nil
 	last   int64         // number at which counting ends; 0: never
 
-	every time.Duration // from one request of a worker to its next; 0: at once
-	tally *tally        // nil: none is asked for
+	retries int           // of a request that is answered 503, as SDKs do
+	every   time.Duration // from one request of a worker to its next; 0: at once
+	tally   *tally        // nil: none is asked for
 
 	began, begin, end time.Time     // of what is sent; of what counts
 	stop              chan struct{} // closed when the end is asked for
@@ -90,6 +92,7 @@ func drive(args []string) (any, error) {
 	f.IntVar(&d.below, "random", 0, "numbers are drawn at random below this")
 	f.IntVar(&d.hot, "hot", 0, "of them, those below this are drawn more often")
 	f.Float64Var(&d.share, "hot-share", 0.9, "share of the draws for those below -hot")
+	retries := f.Int("retries", 0, "how often a request that is answered 503 is sent again")
 	rate := f.Float64("rate", 0, "requests a second of all connections; 0: as many as are answered")
 	by := f.String("tally", "", "count good answers by this header, or by their body with 'body', in slots of time")
 	slots := f.Duration("slot", 100*time.Millisecond, "length of a slot")
@@ -106,7 +109,7 @@ func drive(args []string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := plan{server: s, path: *path, header: http.Header{"Content-Type": {*kind}}, body: string(text), draw: d, stop: make(chan struct{})}
+	p := plan{server: s, path: *path, header: http.Header{"Content-Type": {*kind}}, body: string(text), draw: d, retries: *retries, stop: make(chan struct{})}
 	if *operation != "" {
 		p.header = control(*operation)
 	}
@@ -184,6 +187,7 @@ type worker struct {
 
 	took         []time.Duration
 	sent, failed int
+	again        int
 	firstError   string
 	ended        time.Time
 }
@@ -206,7 +210,7 @@ func (w *worker) run() {
 			break
 		}
 		header, body := p.numbered(number)
-		got, err := w.client.do(p.server.request(p.path, header, body))
+		got, err := w.send(header, body)
 		now := time.Now()
 		w.sent++
 		if err == nil && got.status != http.StatusOK {
@@ -230,6 +234,22 @@ func (w *worker) run() {
 			w.took = append(w.took, now.Sub(begin))
 			w.ended = now
 		}
+	}
+}
+
+// pause is how long a request that was answered 503 waits the first time; then
+// twice as long each time. It is the mean of botocore's first one.
+const pause = 500 * time.Millisecond
+
+// send sends a request, and again as often as the plan allows.
+func (w *worker) send(header http.Header, body []byte) (got reply, err error) {
+	for i := 0; ; i++ {
+		got, err = w.client.do(w.plan.server.request(w.plan.path, header, body))
+		if err != nil || got.status != http.StatusServiceUnavailable || i == w.plan.retries {
+			return got, err
+		}
+		w.again++
+		time.Sleep(pause << i)
 	}
 }
 
@@ -273,6 +293,7 @@ func sum(p *plan, workers []*worker) (driven, error) {
 		all = append(all, w.took...)
 		d.Sent += w.sent
 		d.Errors += w.failed
+		d.Again += w.again
 		if d.FirstError == "" {
 			d.FirstError = w.firstError
 		}

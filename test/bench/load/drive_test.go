@@ -68,6 +68,22 @@ func TestDriveOpensAConnectionThatIsGoneAnew(t *testing.T) {
 	}
 }
 
+func TestDriveSendsARequestAgainThatWasNotTaken(t *testing.T) {
+	var n atomic.Int64
+	flags := to(t, func(w http.ResponseWriter, r *http.Request) {
+		if i := n.Add(1); i == 1 || i > 3 {
+			http.Error(w, "not now", http.StatusServiceUnavailable)
+		}
+	})
+	got, err := drive(append(flags, "-retries", "1", "-serial", "0", "-count", "3", "-body", file(t, "b", "row")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := got.(driven); d.Sent != 3 || d.Errors != 1 || d.Again != 2 {
+		t.Errorf("sent %d, %d errors, %d again", d.Sent, d.Errors, d.Again)
+	}
+}
+
 func TestDriveNumbersHeadersAndDrawsSomeMoreOften(t *testing.T) {
 	hot := func(of int, d draw) float64 {
 		n := 0
