@@ -37,6 +37,7 @@ type serveCmd struct {
 	FileSystems        string        `env:"SAGEBRUSH_FILE_SYSTEMS" placeholder:"ID=DIR" help:"Folders of this machine that stand for EFS and FSx file systems: fs-0123=/data,fs-4567=/more."`
 	SpotInterruptEvery time.Duration `env:"SAGEBRUSH_SPOT_INTERRUPT_EVERY" placeholder:"TIME" help:"Mean time between interruptions of each job under managed spot training, such as 10m; never by default."`
 	SpotPause          time.Duration `env:"SAGEBRUSH_SPOT_PAUSE" default:"1s" placeholder:"TIME" help:"How long an interrupted spot job waits for another machine."`
+	ServerlessIdle     time.Duration `env:"SAGEBRUSH_SERVERLESS_IDLE" default:"5m" placeholder:"TIME" help:"How long an instance of a serverless variant stays without a request."`
 	LogLevel           string        `env:"SAGEBRUSH_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"Least level that is logged to standard error: ${enum}."`
 	LogJSON            bool          `name:"log-json" env:"SAGEBRUSH_LOG_JSON" help:"Log in JSON."`
 	JSON               bool          `name:"json" env:"SAGEBRUSH_JSON" help:"Say where the server is in one line of JSON on standard output."`
@@ -88,6 +89,7 @@ func (c *serveCmd) Run() error {
 		TLSCert: c.TLSCert, TLSKey: c.TLSKey, MetricsToken: c.MetricsToken,
 		Containers: c.Containers, ImageMap: c.ImageMap, Environments: c.Environments, Wheels: c.Wheels, Offline: c.Offline,
 		Pythons: commas(c.Pythons), FileSystems: systems, SpotInterruptEvery: c.SpotInterruptEvery, SpotPause: c.SpotPause,
+		ServerlessIdle: c.ServerlessIdle,
 		Log: newLog(os.Stderr, c.LogLevel, c.LogJSON),
 	})
 	if err != nil {

@@ -137,7 +137,8 @@ func (s *Server) build(ctx context.Context) error {
 	}
 	s.close = append(s.close, queue)
 	host := hosting.New(hosting.Options{DB: db, Runtime: tasks, Images: catalog, Objects: objects, Logs: logStore,
-		Metrics: metrics, Roles: users, Table: s.table, Dir: s.path("work", "hosting"), Env: around.serving, Reach: []string{door}, Async: queue, Log: log, Loops: loops})
+		Metrics: metrics, Roles: users, Table: s.table, Dir: s.path("work", "hosting"), Env: around.serving, Reach: []string{door}, Async: queue, Log: log, Loops: loops,
+		ServerlessIdle: s.opt.ServerlessIdle})
 	host.Install(s.table)
 	s.add("hosting", host.Run)
 

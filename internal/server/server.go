@@ -64,6 +64,7 @@ type Options struct {
 
 	SpotInterruptEvery time.Duration // mean time between interruptions of a spot job; 0 for none
 	SpotPause          time.Duration // how long an interrupted one waits
+	ServerlessIdle     time.Duration // how long an instance of a serverless variant stays without a request; 5 min when 0
 
 	Log *slog.Logger
 }

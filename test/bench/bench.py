@@ -17,21 +17,31 @@ sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1])]
 
 import boosting  # noqa: E402
 import channels  # noqa: E402
+import deploy  # noqa: E402
+import extras  # noqa: E402
 import hosts  # noqa: E402
 import invoke  # noqa: E402
 import jobs  # noqa: E402
 import lines  # noqa: E402
+import multimodel  # noqa: E402
 import overhead  # noqa: E402
 import page  # noqa: E402
 import pipe  # noqa: E402
 import program  # noqa: E402
 import records  # noqa: E402
+import serverless  # noqa: E402
+import transform  # noqa: E402
 from lab import Lab, table  # noqa: E402
 
 PARTS = {
     "training": ("CreateTrainingJob to Completed", jobs.training),
     "endpoints": ("CreateEndpoint to InService", jobs.endpoints),
-    "invoke": ("InvokeEndpoint beside a bare handler and FastAPI", invoke.run),
+    "invoke": ("InvokeEndpoint beside a bare handler, FastAPI and MLServer", invoke.run),
+    "serverless": ("Cold starts of a serverless endpoint", serverless.run),
+    "deploy": ("Deployments, weights, counts and killed instances under load", deploy.run),
+    "multimodel": ("A thousand models behind one endpoint", multimodel.run),
+    "extras": ("Data capture and a shadow variant", extras.run),
+    "transform": ("Batch transform beside a loop in Python", transform.run),
     "records": ("Create, Describe and List with many training jobs stored", records.run),
     "boosting": ("XGBoost beside the Python library", boosting.run),
     "pipe": ("Pipe mode: a FIFO beside the file", pipe.run),

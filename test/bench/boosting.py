@@ -35,7 +35,7 @@ def higgs(rows):
 
 
 def run(lab):
-    result, python = Result(), lab.bench_python()
+    result, python = Result(), lab.python("bench")
     rows, rounds, times = (20_000, 20, 1) if lab.quick else (200_000, 100, 3)
     root = lab.dir / "higgs"
     for folder in ("input/config", "input/data/train"):

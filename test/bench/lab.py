@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every benchmark needs: the binary, the load generator, servers, statistics."""
 
+import contextlib
 import datetime
 import json
 import os
 import pathlib
 import shutil
+import signal
 import statistics
 import subprocess
 import tempfile
@@ -46,10 +48,10 @@ class Lab:
             raise RuntimeError(f"{command} failed:\n{done.stderr[-2000:]}")
         return {**json.loads(done.stdout), "output": done.stderr}
 
-    def bench_python(self):
-        """The interpreter of the peers' environment, which is made if need be."""
-        subprocess.run([ROOT / "test" / "venv.sh", "bench"], check=True)
-        return ROOT / ".venv" / "bench" / "bin" / "python"
+    def python(self, name):
+        """The interpreter of an environment of the peers, bench or mlserver, which is made if need be."""
+        subprocess.run([ROOT / "test" / "venv.sh", name], check=True)
+        return ROOT / ".venv" / name / "bin" / "python"
 
     def file(self, name, content):
         path = self.dir / name
@@ -85,12 +87,16 @@ class Lab:
     def close(self, keep=False):
         """Ends all that was started here, and expects that it can."""
         for p in self.processes:
+            those = family(p.pid)
             p.terminate()  # not kill: uvicorn must end its workers
             try:
                 p.wait(10)
             except subprocess.TimeoutExpired:
                 p.kill()
                 p.wait()
+            for pid in those[1:]:  # MLServer's outlive it where it had to be killed
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         try:
             for s in self.servers:
                 s.close()
@@ -102,6 +108,15 @@ class Lab:
         """Ends a server that is no longer needed."""
         self.servers.remove(server)
         server.close()
+
+
+def family(pid):
+    """A process and its children, uvicorn's workers for one."""
+    try:
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        children = []
+    return [pid, *(p for child in children for p in family(int(child)))]
 
 
 def processor_seconds(pids):
@@ -142,6 +157,14 @@ def memory(pid):
         if name in ("VmRSS", "RssAnon"):
             found[name] = int(value.split()[0]) * 1024
     return found["VmRSS"], found["RssAnon"]
+
+
+def proportional_memory(pid):
+    """Resident memory of a process in bytes, of a page that n processes have in common the nth part (PSS)."""
+    for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"process {pid} has ended")
 
 
 median = statistics.median

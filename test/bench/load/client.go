@@ -21,7 +21,14 @@ import (
 
 // client sends a request and reads the whole answer, valid until the next one.
 type client interface {
-	do(r *http.Request) (status int, answer []byte, err error)
+	do(r *http.Request) (reply, error)
+}
+
+// reply is an answer, or with status 0 none.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
 }
 
 // lean is one connection with nothing between it and the caller: no pool, no
@@ -41,34 +48,39 @@ func dial(u *url.URL) (*lean, error) {
 	return &lean{Conn: c, in: bufio.NewReader(c), out: bufio.NewWriter(c)}, nil
 }
 
-func (c *lean) do(r *http.Request) (int, []byte, error) {
+func (c *lean) do(r *http.Request) (reply, error) {
 	if err := r.Write(c.out); err != nil {
-		return 0, nil, err
+		return reply{}, err
 	}
 	if err := c.out.Flush(); err != nil {
-		return 0, nil, err
+		return reply{}, err
 	}
 	resp, err := http.ReadResponse(c.in, r)
 	if err != nil {
-		return 0, nil, err
+		return reply{}, err
 	}
 	defer resp.Body.Close()
 	c.answer.Reset()
-	_, err = c.answer.ReadFrom(resp.Body)
-	return resp.StatusCode, c.answer.Bytes(), err
+	if _, err = c.answer.ReadFrom(resp.Body); err != nil {
+		return reply{}, err
+	}
+	return reply{resp.StatusCode, resp.Header, c.answer.Bytes()}, nil
 }
 
 // ordinary is Go's own client, as a program would use it.
 type ordinary struct{ http.Client }
 
-func (c *ordinary) do(r *http.Request) (int, []byte, error) {
+func (c *ordinary) do(r *http.Request) (reply, error) {
 	resp, err := c.Do(r)
 	if err != nil {
-		return 0, nil, err
+		return reply{}, err
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
-	return resp.StatusCode, answer, err
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{resp.StatusCode, resp.Header, answer}, nil
 }
 
 // server is where requests go, and the key that they are signed with.

@@ -55,14 +55,14 @@ func settle(args []string) (any, error) {
 	}
 	defer c.Close()
 	call := func(operation string, body []byte) ([]byte, error) {
-		status, answer, err := c.do(s.request("/", control(operation), body))
-		if err == nil && status != http.StatusOK {
-			err = fmt.Errorf("status %d: %s", status, answer)
+		got, err := c.do(s.request("/", control(operation), body))
+		if err == nil && got.status != http.StatusOK {
+			err = fmt.Errorf("status %d: %s", got.status, got.body)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", operation, err)
 		}
-		return answer, nil
+		return got.body, nil
 	}
 	begin, began := time.Now(), unix()
 	if _, err := call("Create"+*noun, request); err != nil {
