@@ -188,15 +188,11 @@ func (g *gate) offer(targets []*target) {
 // wanted is how many instances there should be, and when to ask again: those
 // that have or wait for requests, those that had one not long ago, and the
 // provisioned. A new fleet has one at least, which shows that it can serve. The
-// end of a request wakes nobody, so while there is one the time to ask again is
-// that for which an instance is kept.
+// end of a request that leaves one idle sooner wakes the loop.
 func (g *gate) wanted(now time.Time, first bool) (n int, again time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	again = time.Hour
-	if g.using > 0 {
-		again = max(g.idle, time.Millisecond)
-	}
 	n = max(g.provisioned, g.using)
 	if first {
 		n = max(n, 1)
