@@ -206,7 +206,8 @@ class Deploy:
     def report(self):
         sent, errors, again = (sum(d[k] for d in self.phases) for k in ("sent", "errors", "again"))
         self.result.target("deploy: requests that failed while endpoints were updated, scaled and killed", "0 of ≥ 200,000",
-                           f"{errors} of {count(sent)}", met=errors == 0 and sent >= 200_000)
+                           f"{errors} of {count(sent)}", f"{again} answers of 503, after which the request was sent again",
+                           met=errors == 0 and sent >= 200_000)
         worst = max(self.splits, key=lambda s: abs(s[2] - s[1]))
         self.result.target("deploy: the split of the traffic, most beside what was asked for", "< 1 % of all requests",
                            f"{abs(worst[2] - worst[1]):.2%}", f"{worst[0]}, {count(worst[3])} requests", met=abs(worst[2] - worst[1]) < 0.01)
@@ -216,8 +217,6 @@ class Deploy:
                         "*again* counts these answers, which a request gets whose instance was killed while it had it. "
                         "Latencies are of requests as sent, the waits before they were sent again included.")
         self.result.say(*table(["phase", "time", "requests", "failed", "again", "p50", "p99", "slowest"], self.rows))
-        if again:
-            self.result.say(f"{again} of {count(sent)} requests were answered 503 once or more.")
         self.result.say("Who answered, by the answer (the models differ) or the header `x-Amzn-Invoked-Production-Variant`. A step of a deployment "
                         "is told by the share itself, which is nearest to it then, without its first and last tenth of a second.")
         self.result.say(*table(["where", "asked for", "seen", "of requests", "beside"], [

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What data capture and a shadow variant cost the requests of an endpoint."""
 
+import time
+
 from lab import Result, count, median, ms, spread, table
 from support.work import FAST, csv
 
@@ -30,6 +32,10 @@ def run(lab):
             for name in (list(kinds) if r % 2 == 0 else list(kinds)[::-1]):
                 seen[name, c].append(lab.load("drive", *lab.at(bench.server), "-path", f"/endpoints/{name}/invocations", "-body", body,
                                               "-conns", c, "-for", f"{seconds}s"))
+    asked = sum(d["sent"] for c in CONNECTIONS for d in seen["capture", c])
+    time.sleep(7)  # a file is written five seconds after its first line
+    kept = sum(bench.get(f"s3://{bench.bucket}/{key}").count(b"\n") for key in bench.keys(f"s3://{bench.bucket}/captured/"))
+    result.target("data capture, all requests: lines in S3", "= requests", count(kept), count(asked) + " requests", met=kept == asked)
     errors = sum(d["errors"] for ds in seen.values() for d in ds)
     assert not errors, f"{errors} requests failed"
     rows = []
