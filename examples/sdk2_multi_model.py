@@ -49,7 +49,7 @@ models = MultiDataModel(name=name, model_data_prefix=f"s3://{session.default_buc
 models.deploy(initial_instance_count=1, instance_type="ml.m5.large", endpoint_name=name)
 predictor = Predictor(name, session, CSVSerializer(), JSONDeserializer())
 
-for rounds in (1, 50):  # models come while the endpoint serves
+for rounds in (5, 50):  # models come while the endpoint serves
     models.add_model(model(rounds), f"trees-{rounds}.tar.gz")
 print("\nmodels:", sorted(models.list_models()))
 for key in sorted(models.list_models()):
