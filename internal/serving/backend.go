@@ -23,9 +23,9 @@ import (
 // Transport hands each request through two goroutines, which costs more than
 // the model does.
 type Backend struct {
-	network, addr string
-	client        *http.Client // for /ping
-	any           *http.Client // for what is not plain
+	dial   func(context.Context) (net.Conn, error)
+	client *http.Client // for /ping
+	any    *http.Client // for what is not plain
 
 	mu     sync.Mutex
 	idle   []*Conn
@@ -56,17 +56,23 @@ const maxIdle = 256
 
 // Dial reads a task's address, unix:///path or tcp://host:port.
 func Dial(addr string) *Backend {
-	b := &Backend{network: "tcp", addr: strings.TrimPrefix(addr, "tcp://")}
+	network, addr := "tcp", strings.TrimPrefix(addr, "tcp://")
 	if path, ok := strings.CutPrefix(addr, "unix://"); ok {
-		b.network, b.addr = "unix", path
+		network, addr = "unix", path
 	}
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+	return Over(func(ctx context.Context) (net.Conn, error) {
 		var d net.Dialer
-		return d.DialContext(ctx, b.network, b.addr)
-	}
+		return d.DialContext(ctx, network, addr)
+	})
+}
+
+// Over is a container that dial connects to.
+func Over(dial func(context.Context) (net.Conn, error)) *Backend {
+	b := &Backend{dial: dial}
+	any := func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }
 	asIs := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	b.client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}, CheckRedirect: asIs}
-	b.any = &http.Client{Transport: &http.Transport{DialContext: dial, DisableCompression: true, MaxIdleConnsPerHost: maxIdle}, CheckRedirect: asIs}
+	b.client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: any}, CheckRedirect: asIs}
+	b.any = &http.Client{Transport: &http.Transport{DialContext: any, DisableCompression: true, MaxIdleConnsPerHost: maxIdle}, CheckRedirect: asIs}
 	return b
 }
 
@@ -90,8 +96,7 @@ func (b *Backend) get(ctx context.Context, fresh bool) (*Conn, error) {
 		}
 		c.Close()
 	}
-	var d net.Dialer
-	nc, err := d.DialContext(ctx, b.network, b.addr)
+	nc, err := b.dial(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotSent, err)
 	}

@@ -139,7 +139,7 @@ def steady(ward, never, ill):
     over.set()
     asking.join()
     assert not wrong and len(seen) > 100, (len(seen), wrong[:3])
-    assert max(seen) < 5, "no request had to wait for the faults of others"
+    assert max(seen) < 30, "no request had to wait for those that are never answered"
 
 
 @pytest.fixture(scope="module")
@@ -326,7 +326,7 @@ def test_sessions_stick_to_their_instance_and_variant(ward):
         ward.stream(name, "session", SessionId="NEW_SESSION")
     # A session ends with its instance.
     session, boot = held[1]
-    with refused("ModelError", status=424):
+    with refused("ServiceUnavailable", status=503):
         ask("crash 0", SessionId=session)
     poll(lambda: ward.bench.sagemaker.describe_endpoint(EndpointName=name) and boot not in {ward.who(name)["boot"] for _ in range(10)}, 20, "the instance to go")
     with refused("ValidationError", f"Session {session} of endpoint"):
@@ -342,7 +342,7 @@ def test_more_than_the_queue_holds_is_refused_at_once(ward):
 
     def hold(client):
         try:
-            return client.invoke_endpoint(EndpointName=name, CustomAttributes="late 6s", Body=b"x")["Body"].read() != b""
+            return client.invoke_endpoint(EndpointName=name, CustomAttributes="gather 1024 3s", Body=b"x")["Body"].read() != b""
         except botocore.exceptions.ClientError as e:
             return e.response["Error"]["Code"]
     client = ward.bench.server.client("sagemaker-runtime", botocore.config.Config(max_pool_connections=1100))
@@ -370,12 +370,12 @@ def test_a_leak_ends_its_own_instance_only(ward):
         while not leaking.done():
             ward.who(name)
             answered += 1
-        with refused("ModelError", r"Received server error \(0\) from primary", 424):
+        with refused("ServiceUnavailable", "has no instance that can take the request now", 503):
             leaking.result()
     assert answered > 10
     poll(lambda: ward.described(name) == ("InService", 2) and len(ward.boots(name) - boots) == 1, 20, "another instance in its place")
     assert len(ward.boots(name) & boots) == 1, "the other one went on"
-    assert ward.sums(name)["InvocationModelErrors"] == before["InvocationModelErrors"] + 1
+    ward.counts(name, before, InvocationModelErrors=1, Invocation5XXErrors=1)
     assert "OOMKilled" in ward.bench.server.log.read_text()
     ward.bench.undeploy(name)
 
@@ -383,7 +383,7 @@ def test_a_leak_ends_its_own_instance_only(ward):
 def test_a_crash_loop_after_service_is_waited_out(ward):
     name = ward.deploy("loop", InitialInstanceCount=2)
     boots = ward.boots(name)
-    with refused("ModelError", r"closed the connection", 424):
+    with refused("ServiceUnavailable", status=503):
         ward.ask(name, "crash 4")
     counts, deadline = set(), time.monotonic() + 40
     while time.monotonic() < deadline:
@@ -403,7 +403,7 @@ def test_a_crash_loop_after_service_is_waited_out(ward):
 
 def test_an_endpoint_whose_only_instance_crashes_says_so_meanwhile(ward):
     name = ward.deploy("alone")
-    with refused("ModelError", status=424):
+    with refused("ServiceUnavailable", status=503):
         ward.ask(name, "crash 3")
     poll(lambda: ward.described(name) == ("InService", 0), 10, "the instance to be missed")
     with refused("ServiceUnavailable", "has no instance that can take the request now", 503):

@@ -109,7 +109,7 @@ func (x *exchange) inSession() bool { return x.session != "" && x.session != new
 // noteSession remembers the session that an answer opened.
 func (s *Service) noteSession(x *exchange) {
 	opened, closed := x.answer.Header[2], x.answer.Header[3]
-	if len(opened) == 0 && len(closed) == 0 {
+	if len(opened) == 0 && len(closed) == 0 || x.v == x.fleet.shadow { // a shadow's are nobody's
 		return
 	}
 	first := func(v []string) string {

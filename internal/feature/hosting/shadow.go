@@ -39,7 +39,6 @@ func (x *exchange) copyFor(under *atomic.Int64) *shadow {
 	q := *x.question
 	sh.exchange = exchange{question: &q, timeout: x.timeout, fleet: x.fleet, v: v, body: x.body}
 	sh.exchange.text = &sh.text
-	sh.question.session = ""
 	return sh
 }
 

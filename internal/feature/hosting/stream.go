@@ -79,6 +79,9 @@ type parts struct {
 }
 
 func (p *parts) Write(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
 	if p.first.IsZero() {
 		p.first = time.Now()
 	}

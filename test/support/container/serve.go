@@ -25,6 +25,12 @@ var boot = rand.Text()
 // sickUntil is until when /ping fails, in nanoseconds since 1970.
 var sickUntil atomic.Int64
 
+// gathered are the callers that wait until together is closed.
+var (
+	gathered atomic.Int64
+	together = make(chan struct{})
+)
+
 // serve answers as a model does, and with the faults that the caller asks for
 // by CustomAttributes: the name of one of faults and what it takes, apart by
 // spaces.
@@ -127,6 +133,17 @@ var faults = map[string]func(call){
 		must(json.NewEncoder(c.w).Encode(map[string]any{"boot": boot, "headers": c.r.Header, "bytes": len(c.body)}))
 	},
 	"late": func(c call) { time.Sleep(c.duration()); fmt.Fprint(c.w, boot) },
+	// Waits for so many callers, and then a while.
+	"gather": func(c call) {
+		if gathered.Add(1) == int64(c.number(0)) {
+			d, err := time.ParseDuration(c.args[1])
+			must(err)
+			time.Sleep(d)
+			close(together)
+		}
+		<-together
+		fmt.Fprint(c.w, boot)
+	},
 	"hang": func(c call) { <-c.r.Context().Done() },
 	// Answers that are none.
 	"garbage": func(c call) { c.raw("220 mail.example ESMTP\r\n\r\n") },
