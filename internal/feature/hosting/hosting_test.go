@@ -49,6 +49,7 @@ type world struct {
 	objects   *mem.Store
 	container *container
 	dir       string
+	now       func() time.Time // of services that start; nil for the real one
 }
 
 // container answers for every instance that the fake runtime starts.
@@ -129,17 +130,23 @@ func (i imagesOf) Image(_ context.Context, uri string, _ runtime.Needs) (runtime
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, table: op.New(), runtime: fake.New(), db: memstore.New(), objects: mem.New("bucket"), container: newContainer(t), dir: t.TempDir()}
-	w.ctx = auth.WithCaller(t.Context(), auth.Caller{Account: "123456789012", Region: "us-east-1"})
-	w.put("model.tar.gz", archive(t))
+	w := &world{}
+	w.set(t)
 	w.start(w.table)
 	return w
+}
+
+// set gives the world all but the service.
+func (w *world) set(t *testing.T) {
+	w.t, w.table, w.runtime, w.db, w.objects, w.container, w.dir = t, op.New(), fake.New(), memstore.New(), mem.New("bucket"), newContainer(t), t.TempDir()
+	w.ctx = auth.WithCaller(t.Context(), auth.Caller{Account: "123456789012", Region: "us-east-1"})
+	w.put("model.tar.gz", archive(t))
 }
 
 // start runs a service on the world's store, as a server does.
 func (w *world) start(table *op.Table) (stop func()) {
 	s := New(Options{DB: w.db, Runtime: w.runtime, Images: imagesOf{"tcp://" + w.container.Listener.Addr().String()}, Objects: w.objects,
-		Logs: noLogs{}, Metrics: &metrics{seen: map[string]float64{}}, Roles: oneRole{}, Dir: w.dir,
+		Logs: noLogs{}, Metrics: &metrics{seen: map[string]float64{}}, Roles: oneRole{}, Dir: w.dir, Now: w.now,
 		Log: slog.New(slog.DiscardHandler), PingEvery: 10 * time.Millisecond})
 	s.Install(table)
 	w.service = s
