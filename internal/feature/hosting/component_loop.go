@@ -59,6 +59,9 @@ func (s *Service) reconcileComponent(ctx context.Context, key resource.Key) (rec
 	}
 	again.After = min(again.After, wait)
 	if st.gone {
+		if err := s.deregisterCopies(ctx, r.Key); err != nil {
+			return again, err
+		}
 		s.removeFiles(r.Private.Seed, 0)
 		s.forget(r.Key)
 		if err := s.components.Remove(ctx, r.Key); err != nil && !errors.Is(err, resource.ErrNotFound) {

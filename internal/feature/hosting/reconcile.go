@@ -217,6 +217,9 @@ func stale(r *endpointRecord, seen map[spot]look) bool {
 
 // discard removes the record of an endpoint that has nothing left.
 func (s *Service) discard(ctx context.Context, r *endpointRecord) error {
+	if err := s.deregisterVariants(ctx, r); err != nil {
+		return err
+	}
 	s.removeFiles(r.Private.Seed, 0)
 	s.forget(r.Key)
 	if err := s.endpoints.Remove(ctx, r.Key); err != nil && !errors.Is(err, resource.ErrNotFound) {
