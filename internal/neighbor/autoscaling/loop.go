@@ -10,6 +10,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
@@ -384,7 +385,7 @@ func alarmName(alarms []aas.Alarm, side string, g *target) string {
 func (s *Service) stepReading(ctx context.Context, p *policy, a *wcw.MetricAlarm, now time.Time) (reading, error) {
 	c := p.doc.StepScalingPolicyConfiguration
 	r := reading{policy: p.doc.PolicyName, out: cooldown(c.Cooldown), in: cooldown(c.Cooldown),
-		step: &stepping{alarm: a.AlarmName, kind: c.AdjustmentType, steps: stepsOf(c)}}
+		step: &stepping{alarm: a.AlarmName, kind: c.AdjustmentType, steps: stepsOf(c), below: strings.HasPrefix(a.ComparisonOperator, "LessThan")}}
 	if c.MinAdjustmentMagnitude != nil {
 		r.step.minimum = int(*c.MinAdjustmentMagnitude)
 	}
