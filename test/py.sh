@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # py.sh [ARG...]   the Python tests of the built binary, with a container engine
-# if one can be had; arguments go to pytest.
+# if one can be had. With arguments, which go to pytest, one after the other;
+# without, the SDKs' beside boto3's: they do nothing but wait for most of their
+# time, as the SDKs look at an endpoint every 30 seconds.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -10,7 +12,17 @@ docker=$(test/dockerd.sh start)
 if [ -n "$docker" ]; then
 	export SAGEBRUSH_TEST_DOCKER="$docker"
 fi
+pytest=".venv/boto3/bin/python -m pytest"
 code=0
-.venv/boto3/bin/python -m pytest test "$@" || code=$?
+if [ $# -gt 0 ]; then
+	$pytest test "$@" || code=$?
+else
+	told=$(mktemp)
+	trap 'rm -f "$told"' EXIT
+	$pytest test/sdk2 test/sdk3 >"$told" 2>&1 &
+	$pytest test/boto3 || code=$?
+	wait $! || code=$?
+	cat "$told"
+fi
 test/dockerd.sh stop
 exit $code

@@ -59,6 +59,9 @@ func (s *Service) reconcileComponent(ctx context.Context, key resource.Key) (rec
 	}
 	again.After = min(again.After, wait)
 	if st.gone {
+		if err := s.deregisterCopies(ctx, r.Key); err != nil {
+			return again, err
+		}
 		s.removeFiles(r.Private.Seed, 0)
 		s.forget(r.Key)
 		if err := s.components.Remove(ctx, r.Key); err != nil && !errors.Is(err, resource.ErrNotFound) {
@@ -91,6 +94,7 @@ func (s *Service) reconcileComponent(ctx context.Context, key resource.Key) (rec
 		s.removeFiles(r.Private.Seed, g)
 	}
 	s.wake(r.Key)
+	s.wakeEndpoint(&r) // an instance may be free now
 	return again, nil
 }
 
@@ -117,6 +121,7 @@ func (s *Service) giveUpComponent(ctx context.Context, r componentRecord) (recon
 		err = nil
 	}
 	s.wake(r.Key)
+	s.wakeEndpoint(&r)
 	return reconcile.Result{After: time.Hour}, err
 }
 
@@ -146,10 +151,11 @@ func (s *Service) roomFor(ctx context.Context, r *componentRecord) (on []int, fi
 		return nil, false, 0, nil
 	}
 	v := &f.Variants[i]
-	demands, err := s.demands(ctx, ekey, v.Name)
+	all, err := s.componentsOf(ctx, ekey)
 	if err != nil {
 		return nil, false, 0, err
 	}
+	demands := demandsOf(all, v.Name)
 	wanted := 0
 	for _, d := range demands {
 		if d.name == r.Key.Name {
@@ -157,20 +163,12 @@ func (s *Service) roomFor(ctx context.Context, r *componentRecord) (on []int, fi
 		}
 	}
 	for n := v.Count; ; n++ {
-		instances := make([]room, n)
-		for j := range instances {
-			instances[j] = roomOf(v.InstanceType)
-		}
-		on = place(instances, demands)[r.Key.Name]
+		on = place(v.rooms(n), demands)[r.Key.Name]
 		fits = sum(on) >= wanted
-		limit := v.Count
-		if m := v.Managed; m != nil && m.Status == "ENABLED" && m.MaxInstanceCount != nil {
-			limit = int(*m.MaxInstanceCount)
+		if fits && n > v.Count {
+			return on, true, 50 * time.Millisecond, s.growTo(ctx, e, v.Name, n)
 		}
-		if fits || n >= limit {
-			if fits && n > v.Count {
-				return on, true, 50 * time.Millisecond, s.growTo(ctx, e, v.Name, n)
-			}
+		if fits || n >= v.most() {
 			return on, fits, 0, nil
 		}
 	}
@@ -182,7 +180,7 @@ func (s *Service) growTo(ctx context.Context, e endpointRecord, name string, n i
 		f := now.Private.fleetOf(current)
 		for i := range f.Variants {
 			if v := &f.Variants[i]; v.Name == name {
-				v.Count, v.Highest = n, max(n, v.Highest)
+				v.Count, v.Highest, v.Spare = n, max(n, v.Highest), nil
 			}
 		}
 		describe(now, func(spot) bool { return true }, nil)
@@ -193,13 +191,9 @@ func (s *Service) growTo(ctx context.Context, e endpointRecord, name string, n i
 	return err
 }
 
-// demands are what the components of a variant want, in the order of their
+// demandsOf are what the components of a variant want, in the order of their
 // creation.
-func (s *Service) demands(ctx context.Context, endpoint resource.Key, variantName string) ([]demand, error) {
-	all, err := s.componentsOf(ctx, endpoint)
-	if err != nil {
-		return nil, err
-	}
+func demandsOf(all []componentRecord, variantName string) []demand {
 	var out []demand
 	for _, r := range all {
 		if r.Doc.VariantName != variantName || r.Status == sm.InferenceComponentStatusFailed || r.Status == sm.InferenceComponentStatusDeleting {
@@ -214,7 +208,7 @@ func (s *Service) demands(ctx context.Context, endpoint resource.Key, variantNam
 			out = append(out, demand{name: r.Key.Name, copies: v.Count, need: v.Need, pack: v.Pack})
 		}
 	}
-	return out, nil
+	return out
 }
 
 // componentsOf are the components of an endpoint, the oldest first.

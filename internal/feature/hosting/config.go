@@ -109,5 +109,8 @@ func checkInstances(in *sm.CreateEndpointConfigInput, v *sm.ProductionVariant) e
 	case *v.InitialInstanceCount < least:
 		return fault.Validation("InitialInstanceCount of variant %q must be at least %d.", v.VariantName, least)
 	}
+	if m := v.ManagedInstanceScaling; m != nil && m.MinInstanceCount != nil && m.MaxInstanceCount != nil && *m.MinInstanceCount > *m.MaxInstanceCount {
+		return fault.Validation("ManagedInstanceScaling of variant %q: MinInstanceCount must not be greater than MaxInstanceCount.", v.VariantName)
+	}
 	return nil
 }

@@ -81,6 +81,7 @@ type variant struct {
 	Pack bool `json:"pack,omitempty"`
 
 	Managed *sm.ProductionVariantManagedInstanceScaling `json:"managed,omitempty"`
+	Spare   *spare                                      `json:"spare,omitempty"` // nil while no instance is
 }
 
 // serverless is a variant's ServerlessConfig.

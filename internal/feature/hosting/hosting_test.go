@@ -50,6 +50,7 @@ type world struct {
 	container *container
 	dir       string
 	options   func(*Options) // changes those of a start
+	stop      func()         // ends the first service
 }
 
 // container answers for every instance that the fake runtime starts.
@@ -135,7 +136,7 @@ func newWorldWith(t *testing.T, options func(*Options)) *world {
 	w := &world{t: t, options: options, table: op.New(), runtime: fake.New(), db: memstore.New(), objects: mem.New("bucket"), container: newContainer(t), dir: t.TempDir()}
 	w.ctx = auth.WithCaller(t.Context(), auth.Caller{Account: "123456789012", Region: "us-east-1"})
 	w.put("model.tar.gz", archive(t))
-	w.start(w.table)
+	w.stop = w.start(w.table)
 	return w
 }
 

@@ -35,6 +35,14 @@ func (s *Service) reconcile(ctx context.Context, key resource.Key) (reconcile.Re
 		s.routes.remove(key)
 		return reconcile.Done, nil
 	}
+	changed, release, err := s.releaseInstances(ctx, &r)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if changed {
+		s.wake(key)
+		return reconcile.Result{After: time.Hour}, nil
+	}
 	o := endpointOwner(&r)
 	idle := s.overlay(o)
 	seen, err := s.look(ctx, o)
@@ -48,6 +56,9 @@ func (s *Service) reconcile(ctx context.Context, key resource.Key) (reconcile.Re
 	}
 	st := decide(r.Status, &r.Private, r.Doc.FailureReason, seen, alarms, s.Now())
 	st.again = min(st.again, idle)
+	if release > 0 {
+		st.again = min(st.again, release)
+	}
 	return s.act(ctx, r, seen, st)
 }
 
@@ -206,6 +217,9 @@ func stale(r *endpointRecord, seen map[spot]look) bool {
 
 // discard removes the record of an endpoint that has nothing left.
 func (s *Service) discard(ctx context.Context, r *endpointRecord) error {
+	if err := s.deregisterVariants(ctx, r); err != nil {
+		return err
+	}
 	s.removeFiles(r.Private.Seed, 0)
 	s.forget(r.Key)
 	if err := s.endpoints.Remove(ctx, r.Key); err != nil && !errors.Is(err, resource.ErrNotFound) {

@@ -35,6 +35,7 @@ type tracking struct {
 type stepping struct {
 	alarm    string
 	distance float64 // of the metric from the alarm's threshold
+	below    bool    // the alarm goes off below its threshold
 	kind     string
 	steps    []step
 	minimum  int // MinAdjustmentMagnitude
@@ -241,7 +242,7 @@ func all(points []point, is func(float64) bool) bool {
 func (r *reading) stepped(v view) (wish, int) {
 	s := r.step
 	for _, a := range s.steps {
-		if !a.takes(s.distance) {
+		if !a.takes(s.distance, s.below) {
 			continue
 		}
 		to := s.adjust(v.capacity, a.by)
@@ -260,10 +261,11 @@ func (r *reading) stepped(v view) (wish, int) {
 }
 
 // takes tells whether a distance falls into the step. Above the threshold the
-// lower bound belongs to the step, below it the upper one. Source: "Step scaling
+// lower bound belongs to the step, below it the upper one, and the threshold
+// itself is on the side where the alarm goes off. Source: "Step scaling
 // policies" of the user guide.
-func (a step) takes(distance float64) bool {
-	if distance < 0 {
+func (a step) takes(distance float64, below bool) bool {
+	if distance < 0 || distance == 0 && below {
 		return distance > a.lower && distance <= a.upper
 	}
 	return distance >= a.lower && distance < a.upper

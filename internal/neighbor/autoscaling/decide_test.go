@@ -38,6 +38,11 @@ func stepped(kind string, distance float64, minimum int, steps ...step) reading 
 	return reading{policy: "step", out: time.Minute, in: time.Minute, step: &stepping{alarm: "busy", kind: kind, distance: distance, steps: steps, minimum: minimum}}
 }
 
+func downward(r reading) reading {
+	r.step.below = true
+	return r
+}
+
 func TestDecide(t *testing.T) {
 	inf := math.Inf(1)
 	noIn := func(t *tracking) { t.disableScaleIn = true }
@@ -109,6 +114,8 @@ func TestDecide(t *testing.T) {
 
 		{"the step is chosen by distance", at(2), []reading{stepped("ChangeInCapacity", 15, 0, step{0, 10, 1}, step{10, inf, 3})}, both(5)},
 		{"above the threshold the lower bound belongs to a step", at(2), []reading{stepped("ChangeInCapacity", 10, 0, step{0, 10, 1}, step{10, inf, 3})}, both(5)},
+		{"the threshold itself is above it", at(5), []reading{stepped("ChangeInCapacity", 0, 0, step{-inf, 0, -3}, step{0, inf, 1})}, both(6)},
+		{"or below, for an alarm that goes off there", at(5), []reading{downward(stepped("ChangeInCapacity", 0, 0, step{-inf, 0, -3}, step{0, inf, 1}))}, both(2)},
 		{"below it the upper bound does", at(5), []reading{stepped("ChangeInCapacity", -10, 0, step{-inf, -10, -3}, step{-10, 0, -1})}, both(2)},
 		{"a distance without a step does nothing", at(2), []reading{stepped("ChangeInCapacity", -1, 0, step{0, inf, 3})}, nothing(2)},
 		{"an exact capacity", at(2), []reading{stepped("ExactCapacity", 1, 0, step{0, inf, 7})}, both(7)},

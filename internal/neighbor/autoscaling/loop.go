@@ -10,6 +10,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
@@ -384,7 +385,7 @@ func alarmName(alarms []aas.Alarm, side string, g *target) string {
 func (s *Service) stepReading(ctx context.Context, p *policy, a *wcw.MetricAlarm, now time.Time) (reading, error) {
 	c := p.doc.StepScalingPolicyConfiguration
 	r := reading{policy: p.doc.PolicyName, out: cooldown(c.Cooldown), in: cooldown(c.Cooldown),
-		step: &stepping{alarm: a.AlarmName, kind: c.AdjustmentType, steps: stepsOf(c)}}
+		step: &stepping{alarm: a.AlarmName, kind: c.AdjustmentType, steps: stepsOf(c), below: strings.HasPrefix(a.ComparisonOperator, "LessThan")}}
 	if c.MinAdjustmentMagnitude != nil {
 		r.step.minimum = int(*c.MinAdjustmentMagnitude)
 	}
@@ -396,14 +397,28 @@ func (s *Service) stepReading(ctx context.Context, p *policy, a *wcw.MetricAlarm
 	if a.EvaluationPeriods != nil {
 		n = int(*a.EvaluationPeriods)
 	}
-	end := m.settled(now)
-	values, err := s.values(ctx, m, end.Add(-time.Duration(n)*m.period), end)
+	// As CloudWatch looks, or the data would be others than the alarm went off by.
+	end := now.Add(-alarmLag).Truncate(min(m.period, time.Minute))
+	values, err := s.values(ctx, m, end.Add(-time.Duration(n+alarmMore)*m.period), end)
 	if err != nil || len(values) == 0 {
 		return r, err
 	}
-	r.step.distance = aggregate(c.MetricAggregationType, slices.Collect(maps.Values(values))) - *a.Threshold
+	var newest []float64
+	for _, at := range slices.Backward(slices.Sorted(maps.Keys(values))) {
+		if len(newest) < n {
+			newest = append(newest, values[at])
+		}
+	}
+	r.step.distance = aggregate(c.MetricAggregationType, newest) - *a.Threshold
 	return r, nil
 }
+
+// CloudWatch evaluates an alarm so long after the end of a period, and by the
+// newest EvaluationPeriods data points in so many periods more.
+const (
+	alarmLag  = time.Second
+	alarmMore = 2
+)
 
 func aggregate(kind string, values []float64) float64 {
 	switch kind {

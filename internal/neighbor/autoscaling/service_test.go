@@ -344,6 +344,30 @@ func TestAStepPolicyFollowsItsAlarm(t *testing.T) {
 	}
 }
 
+// TestAnAlarmIsFollowedByTheDataItWentOffBy has an alarm of ten seconds: when it
+// goes off the period before the last still tells that all is well.
+func TestAnAlarmIsFollowedByTheDataItWentOffBy(t *testing.T) {
+	w := newWorld(t)
+	e := w.endpoint("churn", 1)
+	w.register(1, 10)
+	arn := w.putPolicy("wake", nil, stepsConfig("ChangeInCapacity", 0, adjustment(new(0.0), nil, 1))).PolicyARN
+	alarm := wcw.MetricAlarm{AlarmName: "waiting", AlarmArn: "arn:aws:cloudwatch:us-east-1:123456789012:alarm:waiting", AlarmActions: []string{arn}, StateValue: "OK",
+		Namespace: "AWS/SageMaker", MetricName: "HasBacklogWithoutCapacity", Statistic: "Maximum", Period: new(int64(10)), EvaluationPeriods: new(int64(1)),
+		Threshold: new(1.0), StateTransitionedTimestamp: wire.At(w.clock)}
+	w.states["waiting"] = alarm
+	w.put("HasBacklogWithoutCapacity", start.Add(-10*time.Second), 0)
+	w.put("HasBacklogWithoutCapacity", start, 1)
+	w.pass(11 * time.Second)
+	alarm.StateValue, alarm.StateTransitionedTimestamp = "ALARM", wire.At(w.clock)
+	w.states["waiting"] = alarm
+	if err := w.look(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if e.desired != 2 {
+		t.Fatalf("%d instances, %+v", e.desired, w.activities(true))
+	}
+}
+
 func TestScheduledActions(t *testing.T) {
 	w := newWorld(t)
 	e := w.endpoint("churn", 1)
