@@ -2,7 +2,7 @@
 """Deployment guardrails, data capture and inference experiments with unmodified boto3."""
 
 import collections
-import concurrent.futures
+import datetime
 import json
 import threading
 import time
@@ -185,7 +185,9 @@ def test_a_shadow_test_from_start_to_promotion(bench, artifact):
     with refused("ValidationException", "is not the production variant"):
         bench.sagemaker.create_inference_experiment(**{**request, "ShadowModeConfig": {
             "SourceModelVariantName": "new", "ShadowModelVariants": [{"ShadowModelVariantName": "old", "SamplingPercentage": 100}]}})
-    arn = bench.sagemaker.create_inference_experiment(**request)["InferenceExperimentArn"]
+    soon = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)
+    schedule = {"StartTime": soon, "EndTime": soon + datetime.timedelta(days=1)}
+    arn = bench.sagemaker.create_inference_experiment(**request, Schedule=schedule)["InferenceExperimentArn"]
     assert arn.endswith(f":inference-experiment/{name}")
     with refused("ResourceInUse", "already exists"):
         bench.sagemaker.create_inference_experiment(**request)
@@ -196,7 +198,17 @@ def test_a_shadow_test_from_start_to_promotion(bench, artifact):
             assert e["Status"] not in {"Completed", "Cancelled"} - set(statuses), e.get("StatusReason")
             return e if e["Status"] in statuses else None
         return poll(look, 60, f"the experiment to be {statuses}")
+    reached("Created")
+    bench.sagemaker.update_inference_experiment(Name=name, Description="one and the other")
+    bench.sagemaker.start_inference_experiment(Name=name)  # before its time
     e = reached("Running")
+    assert e["Description"] == "one and the other"
+    with refused("ConflictException", "is in status Running"):
+        bench.sagemaker.start_inference_experiment(Name=name)
+    sampling = {**request["ShadowModeConfig"], "ShadowModelVariants": [{"ShadowModelVariantName": "new", "SamplingPercentage": 50}]}
+    bench.sagemaker.update_inference_experiment(Name=name, ShadowModeConfig=sampling)
+    e = reached("Running")
+    assert bench.sagemaker.describe_endpoint(EndpointName=name)["ShadowProductionVariants"][0]["CurrentWeight"] == 0.5
     assert e["EndpointMetadata"]["EndpointStatus"] == "InService" and {v["Status"] for v in e["ModelVariants"]} == {"InService"}
     described = bench.sagemaker.describe_endpoint(EndpointName=name)
     assert [v["VariantName"] for v in described["ShadowProductionVariants"]] == ["new"]

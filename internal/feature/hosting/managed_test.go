@@ -121,6 +121,7 @@ func TestManagedInstancesComeAndGo(t *testing.T) {
 	ahead.Store(int64(4 * time.Minute))
 	stop()
 	w.table = op.New()
+	w.start(w.table)
 	w.until("the endpoint to be looked at", func() bool { return w.service.routes.find(routeKey{"123456789012", "us-east-1", "e"}) != nil })
 	if n, s := count(), spares(); n != 4 || s == nil || !s.Since.Equal(since) {
 		t.Fatalf("%d instances, and %+v after a restart; the time began at %v", n, s, since)
