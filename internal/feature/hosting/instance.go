@@ -72,9 +72,12 @@ func (s *Service) watch(o *owner, at spot, id runtime.ID, state runtime.State) *
 		_, v := o.at(at)
 		s.background.do(func(context.Context) { s.measure(ctx, o.key, in, v.Name, v.limits(id)) })
 	case state.Phase == runtime.Exited && !(in.ended && state.Started.Equal(in.started)):
-		if !state.Started.Equal(in.started) { // it ended while no server was there to see
+		switch {
+		case !state.Started.Equal(in.started): // it ended while no server was there to see
 			in.started = state.Started
 			s.ship(o, in, state.Started)
+		case state.Started.IsZero(): // it was stopped before it began, and has no log
+			in.drained = true
 		}
 		in.cancel()
 		in.ended, in.healthy = true, false
