@@ -230,6 +230,7 @@ func TestUnpack(t *testing.T) {
 		{"a plain tar", archive(t, false, file("./model"), file("./code/x.py")), Limit{}, map[string]string{"model": "./model", "code/x.py": "./code/x.py"}, nil},
 		{"links inside", archive(t, true, file("a/m"), link("a/l", "m"), hard("h", "a/m")), Limit{}, map[string]string{"a/m": "a/m", "a/l": "→m", "h": "a/m"}, nil},
 		{"a name twice: the last counts", archive(t, true, file("m"), link("m", "x")), Limit{}, map[string]string{"m": "→x"}, nil},
+		{"the folder itself, as the SDKs' repack_model names it", archive(t, true, tar.Header{Name: "/", Typeflag: tar.TypeDir}, file("m")), Limit{}, map[string]string{"m": "m"}, nil},
 		{"devices are left out", archive(t, true, tar.Header{Name: "null", Typeflag: tar.TypeChar}, file("m")), Limit{}, map[string]string{"m": "m"}, nil},
 		{"just within the limits", archive(t, true, file("abc"), file("de")), Limit{Bytes: 5, Entries: 2}, map[string]string{"abc": "abc", "de": "de"}, nil},
 		{"an absolute name", archive(t, true, file("/etc/x")), Limit{}, nil, ErrName},

@@ -81,7 +81,8 @@ func unpackTree(archive *tar.Reader, root *os.Root, limit Limit) error {
 			return fmt.Errorf("%w: more than %d entries", ErrTooLarge, limit.Entries)
 		}
 		name := path.Clean(header.Name)
-		if name == "." {
+		// The SDKs' repack_model writes the folder itself as "/".
+		if name == "." || name == "/" && header.Typeflag == tar.TypeDir {
 			continue
 		}
 		if !filepath.IsLocal(name) {

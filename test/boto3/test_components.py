@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Inference components: copies of models that share an endpoint's instances."""
 
+import time
+
 import pytest
 
 from support.refusal import refused
@@ -102,3 +104,22 @@ def test_an_update_replaces_the_container(bench, shared, artifact):
         assert ("FailureReason" not in got) == status, got
         assert got["Specification"]["Container"]["ArtifactUrl"] == artifact
         assert bench.ask(shared, csv(bench.held_out[:1]), InferenceComponentName=a)[0]
+
+
+def test_a_rolling_update_takes_its_time(bench, shared, artifact):
+    a = component(bench, shared, artifact, copies=2)
+    settled(bench, a)
+    row = csv(bench.held_out[:1])
+    with refused(RUNTIME, "TargetModel cannot be specified"):
+        bench.ask(shared, row, InferenceComponentName=a, TargetModel="a.tar.gz")
+    half = {"Type": "COPY_COUNT", "Value": 1}
+    began = time.time()
+    bench.sagemaker.update_inference_component(
+        InferenceComponentName=a, Specification={"Container": {"Image": bench.image, "ArtifactUrl": artifact, "Environment": {"A": "B"}},
+                                                 "ComputeResourceRequirements": {"MinMemoryRequiredInMb": 1024}},
+        DeploymentConfig={"RollingUpdatePolicy": {"MaximumBatchSize": half, "WaitIntervalInSeconds": 1}})
+    while bench.sagemaker.describe_inference_component(InferenceComponentName=a)["InferenceComponentStatus"] == "Updating":
+        assert bench.ask(shared, row, InferenceComponentName=a)[0]
+    got = settled(bench, a)
+    assert got["InferenceComponentStatus"] == "InService" and time.time() - began >= 2
+    assert got["Specification"]["Container"]["Environment"] == {"A": "B"} and got["RuntimeConfig"]["CurrentCopyCount"] == 2

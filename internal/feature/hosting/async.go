@@ -256,7 +256,7 @@ func (x *asyncExchange) run(ctx context.Context, body io.Reader, size int64) (*a
 			x.count(http.StatusInternalServerError)
 			return nil, err
 		}
-		if hop == len(x.t.containers)-1 || resp.Status >= 400 {
+		if hop == len(x.t.containers)-1 || resp.Status >= 300 {
 			x.hops = append(x.hops, time.Since(began))
 			x.count(resp.Status)
 			return &async.Response{Status: resp.Status, Header: resp.Header, Body: resp.Body}, nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
+	"github.com/sagebrush-ml/sagebrush/internal/feature/hosting/rollout"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/serving"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
@@ -193,8 +194,12 @@ func (s *Service) updateComponent(ctx context.Context, in *sm.UpdateInferenceCom
 	if len(in.Specifications) > 0 {
 		return nil, fault.Validation("Specifications for several instance types is not supported by Sagebrush yet. Use Specification.")
 	}
-	if c := in.DeploymentConfig; c != nil && c.AutoRollbackConfiguration != nil && len(c.AutoRollbackConfiguration.Alarms) > 0 {
-		return nil, fault.Validation("AutoRollbackConfiguration of an inference component is not supported by Sagebrush yet.")
+	policy := rolloutOf(in.DeploymentConfig)
+	if err := rollout.Check(policy, nil); err != nil {
+		return nil, err
+	}
+	if err := s.checkAlarms(ctx, policy); err != nil {
+		return nil, err
 	}
 	var f *fleet
 	var spec *sm.InferenceComponentSpecificationSummary
@@ -224,18 +229,42 @@ func (s *Service) updateComponent(ctx context.Context, in *sm.UpdateInferenceCom
 			v.Count, v.Highest = copies, max(v.Highest, v.Count, copies)
 		} else {
 			r.Private.Serial++
-			f.Generation, f.Role = r.Private.Serial, next
+			f.Generation, f.Role, f.Policy = r.Private.Serial, next, policy
 			f.Variants[0].Count, f.Variants[0].Highest = copies, copies
 			r.Private.Fleets = append(r.Private.Fleets, *f)
 			r.Private.Spec = spec
 		}
 		r.Doc.LastDeploymentConfig = in.DeploymentConfig
-		describeComponent(r, nil, func(spot) bool { return false })
+		r.Doc.RuntimeConfig.DesiredCopyCount = new(int64(copies))
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &sm.UpdateInferenceComponentOutput{InferenceComponentArn: r.ARN}, nil
+}
+
+// rolloutOf is a component's deployment as an endpoint would have it: copies are
+// its instances.
+func rolloutOf(c *sm.InferenceComponentDeploymentConfig) *sm.DeploymentConfig {
+	if c == nil {
+		return nil
+	}
+	size := func(s *sm.InferenceComponentCapacitySize) *sm.CapacitySize {
+		if s == nil {
+			return nil
+		}
+		kind := s.Type
+		if kind == sm.InferenceComponentCapacitySizeTypeCOPYCOUNT {
+			kind = sm.CapacitySizeTypeINSTANCECOUNT
+		}
+		return &sm.CapacitySize{Type: kind, Value: s.Value}
+	}
+	out := &sm.DeploymentConfig{AutoRollbackConfiguration: c.AutoRollbackConfiguration}
+	if r := c.RollingUpdatePolicy; r != nil {
+		out.RollingUpdatePolicy = &sm.RollingUpdatePolicy{MaximumBatchSize: size(r.MaximumBatchSize), WaitIntervalInSeconds: r.WaitIntervalInSeconds,
+			MaximumExecutionTimeoutInSeconds: r.MaximumExecutionTimeoutInSeconds, RollbackMaximumBatchSize: size(r.RollbackMaximumBatchSize)}
+	}
+	return out
 }
 
 // updateCopies changes the number of copies. Source:

@@ -34,7 +34,11 @@ func (s *Service) reconcileComponent(ctx context.Context, key resource.Key) (rec
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	st := decide(r.Status, &r.Private, r.Doc.FailureReason, seen, nil, s.Now())
+	alarms, err := s.inAlarm(ctx, r.Key, &r.Private)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	st := decide(r.Status, &r.Private, r.Doc.FailureReason, seen, alarms, s.Now())
 	var on []int
 	if r.Status != sm.InferenceComponentStatusDeleting {
 		var fits bool
@@ -213,15 +217,22 @@ func demandsOf(all []componentRecord, variantName string) []demand {
 
 // componentsOf are the components of an endpoint, the oldest first.
 func (s *Service) componentsOf(ctx context.Context, endpoint resource.Key) ([]componentRecord, error) {
-	keys, err := s.components.Unsettled(ctx)
-	if err != nil {
-		return nil, err
+	filter := resource.Filter{Account: endpoint.Account, Region: endpoint.Region, Family: componentFamily.Path}
+	var keys []resource.Key
+	for {
+		page, err := s.DB.List(ctx, filter)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range page.Rows {
+			keys = append(keys, row.Key)
+		}
+		if filter.After = page.Next; page.Next == "" {
+			break
+		}
 	}
 	var out []componentRecord
 	for _, k := range keys {
-		if k.Account != endpoint.Account || k.Region != endpoint.Region {
-			continue
-		}
 		r, err := s.components.Get(ctx, k)
 		if errors.Is(err, resource.ErrNotFound) {
 			continue

@@ -48,7 +48,7 @@ func (st *step) deploy(status string, blue, green *fleet, seen map[spot]look, al
 	if green.Stage != nil {
 		stage = *green.Stage
 	}
-	look := rollout.Seen{Alarms: alarms, GreenFault: trouble(green, seen, now), Counts: make([]rollout.Count, len(ps))}
+	look := rollout.Seen{Alarms: alarms, GreenFault: trouble(green, seen, now), BlueFault: trouble(blue, seen, now), Counts: make([]rollout.Count, len(ps))}
 	for k, p := range ps {
 		c := &look.Counts[k]
 		if p.blue >= 0 {

@@ -2,11 +2,7 @@
 
 package hosting
 
-import (
-	"time"
-
-	"github.com/sagebrush-ml/sagebrush/internal/serving"
-)
+import "time"
 
 // How an instance that is to stop is given time for what it has begun.
 const (
@@ -14,7 +10,7 @@ const (
 	// may have read the route before and not be counted yet.
 	unrouted = 100 * time.Millisecond
 	// drainLimit is when it stops whatever it does: no request takes longer.
-	drainLimit = serving.InvokeTimeout + 5*time.Second
+	drainLimit = streamTimeout + 5*time.Second
 	// asyncDrainLimit is that of asynchronous endpoints.
 	asyncDrainLimit = time.Hour + 5*time.Second
 	drainPoll       = 20 * time.Millisecond

@@ -329,8 +329,8 @@ func summary(f *fleet, i int, healthy func(spot) bool) sm.ProductionVariantSumma
 	}
 	out.CurrentInstanceCount, out.DesiredInstanceCount = &running, new(int64(v.Count))
 	out.ManagedInstanceScaling = v.Managed
-	if v.Random {
-		out.RoutingConfig = &sm.ProductionVariantRoutingConfig{RoutingStrategy: "RANDOM"}
+	if v.Routing != "" {
+		out.RoutingConfig = &sm.ProductionVariantRoutingConfig{RoutingStrategy: v.Routing}
 	}
 	return out
 }

@@ -67,11 +67,12 @@ type variant struct {
 	Model        serving.Model `json:"model"`            // without containers where inference components bring theirs
 	InstanceType string        `json:"instanceType,omitempty"`
 	Weight       float64       `json:"weight"`
-	Count        int           `json:"count"`            // wanted
-	Highest      int           `json:"highest"`          // instances that ever were: those from Count on have to go
-	Startup      time.Duration `json:"startup"`          // how long an instance may take to answer /ping
-	Random       bool          `json:"random,omitempty"` // RoutingStrategy RANDOM was asked for
+	Count        int           `json:"count"`             // wanted
+	Highest      int           `json:"highest"`           // instances that ever were: those from Count on have to go
+	Startup      time.Duration `json:"startup"`           // how long an instance may take to answer /ping
+	Routing      string        `json:"routing,omitempty"` // RoutingStrategy as it was asked for
 	Serverless   *serverless   `json:"serverless,omitempty"`
+	VolumeGB     int64         `json:"volumeGB,omitempty"` // VolumeSizeInGB
 	// Memory and CPU are what one instance gets where no instance type says.
 	Memory int64 `json:"memory,omitempty"` // bytes
 	CPU    int64 `json:"cpu,omitempty"`    // thousandths of a processor
@@ -175,10 +176,7 @@ const startupDefault = 4 * time.Minute
 
 // plan copies a config and its models into a new fleet.
 func (s *Service) plan(ctx context.Context, config *sm.DescribeEndpointConfigOutput) (fleet, error) {
-	f := fleet{Config: config.EndpointConfigName, Since: s.Now().UTC(), Async: config.AsyncInferenceConfig}
-	if c := config.DataCaptureConfig; c != nil && (c.EnableCapture == nil || *c.EnableCapture) {
-		f.Capture = c
-	}
+	f := fleet{Config: config.EndpointConfigName, Since: s.Now().UTC(), Async: config.AsyncInferenceConfig, Capture: config.DataCaptureConfig}
 	for _, pv := range config.ProductionVariants {
 		v, err := s.planVariant(ctx, config, &pv)
 		if err != nil {
@@ -199,7 +197,13 @@ func (s *Service) plan(ctx context.Context, config *sm.DescribeEndpointConfigOut
 
 func (s *Service) planVariant(ctx context.Context, config *sm.DescribeEndpointConfigOutput, pv *sm.ProductionVariant) (variant, error) {
 	v := variant{Name: pv.VariantName, InstanceType: pv.InstanceType, Weight: *pv.InitialVariantWeight, Startup: startupDefault,
-		Random: pv.RoutingConfig != nil && pv.RoutingConfig.RoutingStrategy == "RANDOM", Managed: pv.ManagedInstanceScaling}
+		Managed: pv.ManagedInstanceScaling}
+	if pv.VolumeSizeInGB != nil {
+		v.VolumeGB = *pv.VolumeSizeInGB
+	}
+	if pv.RoutingConfig != nil {
+		v.Routing = pv.RoutingConfig.RoutingStrategy
+	}
 	if pv.InitialInstanceCount != nil {
 		v.Count = int(*pv.InitialInstanceCount)
 	}

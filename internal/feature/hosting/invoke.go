@@ -53,6 +53,7 @@ type exchange struct {
 	took       time.Duration   // until the head of the answer was there
 	firstChunk time.Duration   // of an answer that streams, until its first piece was there
 	broken     bool            // the answer that streams ended in its middle
+	loading    time.Duration   // how long the model of a multi-model container was waited for
 	setup      time.Duration   // of a cold start: how long an instance was waited for
 	hops       []time.Duration // of a pipeline: what each container took
 }
@@ -159,7 +160,7 @@ func (s *Service) findComponent(x *exchange) error {
 	if x.inSession() {
 		return s.chooseSession(x, r)
 	}
-	return nil
+	return x.checkAim()
 }
 
 func refuse(format string, args ...any) error {
@@ -196,7 +197,7 @@ func unavailable(name string) *fault.Fault {
 
 // passOn writes a good answer to the caller, or turns a bad one into ModelError.
 func (s *Service) passOn(ctx context.Context, x *exchange, w http.ResponseWriter) error {
-	if x.answer.Status >= 400 {
+	if x.answer.Status >= 300 {
 		return s.modelFault(x, x.answer.Status, x.errorText())
 	}
 	head := func(length int64) {

@@ -48,7 +48,7 @@ func (x *exchange) tee(w io.Writer) io.Writer {
 
 // offer hands a captured invocation over that went well.
 func (s *Service) offer(x *exchange, err error) {
-	if x.kept == nil || err != nil || x.answer.Status >= 400 {
+	if x.kept == nil || err != nil || x.answer.Status >= 300 {
 		return
 	}
 	if h := x.answer.Header[0]; len(h) > 0 {
@@ -80,6 +80,11 @@ func captureSummary(f *fleet) *sm.DataCaptureConfigSummary {
 	if c == nil {
 		return nil
 	}
-	return &sm.DataCaptureConfigSummary{EnableCapture: new(true), CaptureStatus: "Started", CurrentSamplingPercentage: c.InitialSamplingPercentage,
+	on := c.EnableCapture == nil || *c.EnableCapture
+	status := sm.CaptureStatusStarted
+	if !on {
+		status = sm.CaptureStatusStopped
+	}
+	return &sm.DataCaptureConfigSummary{EnableCapture: &on, CaptureStatus: status, CurrentSamplingPercentage: c.InitialSamplingPercentage,
 		DestinationS3Uri: c.DestinationS3Uri, KmsKeyId: c.KmsKeyId}
 }

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -241,7 +242,8 @@ func (m *models) loadedCount() int {
 func (m *models) fetch(ctx context.Context, targetModel string, h *hosted) error {
 	dir := filepath.Join(m.dir, h.name)
 	if _, err := os.Stat(filepath.Join(dir, "model")); err == nil {
-		return nil
+		now := m.now()
+		return os.Chtimes(dir, now, now)
 	}
 	begin := time.Now()
 	u, err := object.ParseURI(m.prefix + strings.TrimPrefix(targetModel, "/"))
@@ -302,7 +304,15 @@ func (m *models) noteDisk(h *hosted, size int64) {
 	if err != nil {
 		return
 	}
-	for _, e := range entries {
+	when := func(e fs.DirEntry) time.Time {
+		info, err := e.Info()
+		if err != nil {
+			return time.Time{}
+		}
+		return info.ModTime()
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return when(a).Compare(when(b)) })
+	for _, e := range entries { // those that were loaded the longest time ago first
 		if m.bytes <= m.disk {
 			return
 		}
@@ -360,7 +370,9 @@ func (s *Service) askMultiModel(ctx context.Context, x *exchange) error {
 			return serving.ErrNotSent
 		}
 		wait, cancel := context.WithDeadline(ctx, x.deadline())
+		begin := time.Now()
 		release, err := t.models.use(wait, x.model)
+		x.loading += time.Since(begin)
 		cancel()
 		if err != nil {
 			return s.loadFault(x, err)

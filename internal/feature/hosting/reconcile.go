@@ -50,7 +50,7 @@ func (s *Service) reconcile(ctx context.Context, key resource.Key) (reconcile.Re
 		return reconcile.Result{}, err
 	}
 	s.noteHighest(o, seen)
-	alarms, err := s.inAlarm(ctx, &r)
+	alarms, err := s.inAlarm(ctx, r.Key, &r.Private)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
@@ -161,12 +161,12 @@ func (s *Service) actOn(ctx context.Context, o *owner, st step) (again time.Dura
 }
 
 // inAlarm are the alarms of a deployment under way that are in ALARM.
-func (s *Service) inAlarm(ctx context.Context, r *endpointRecord) ([]string, error) {
-	f := r.Private.fleetOf(next)
-	if f == nil || r.Private.fleetOf(current) == nil || f.Policy == nil || f.Policy.AutoRollbackConfiguration == nil {
+func (s *Service) inAlarm(ctx context.Context, key resource.Key, d *deployment) ([]string, error) {
+	f := d.fleetOf(next)
+	if f == nil || d.fleetOf(current) == nil || f.Policy == nil || f.Policy.AutoRollbackConfiguration == nil {
 		return nil, nil
 	}
-	ctx = auth.WithCaller(ctx, auth.Caller{Account: r.Key.Account, Region: r.Key.Region})
+	ctx = auth.WithCaller(ctx, auth.Caller{Account: key.Account, Region: key.Region})
 	var out []string
 	states, err := s.alarmStates(ctx, f.Policy.AutoRollbackConfiguration)
 	for name, state := range states {

@@ -32,6 +32,10 @@ func (x *exchange) write(body io.Reader) error {
 		}
 		n, body = len(text), bytes.NewReader(text)
 	}
+	if x.v.gate != nil && n > serverlessBody {
+		return fault.New("RequestEntityTooLargeException", http.StatusRequestEntityTooLarge,
+			"The request body is larger than the limit of %d bytes of serverless endpoints.", serverlessBody)
+	}
 	x.head(x.path(), x.contentType, n)
 	_, err := x.text.ReadFrom(body)
 	return err
@@ -184,7 +188,7 @@ func (x *exchange) chain(ctx context.Context) error {
 		now := time.Now()
 		x.hops = append(x.hops, now.Sub(last))
 		last = now
-		if x.hop == len(x.t.containers)-1 || x.answer.Status >= 400 {
+		if x.hop == len(x.t.containers)-1 || x.answer.Status >= 300 {
 			return nil
 		}
 		contentType := x.contentType
@@ -227,7 +231,7 @@ func (s *Service) finish(x *exchange, err error) {
 	if x.fleet != nil && x.fleet.shared {
 		config = x.fleet.config
 	}
-	x.v.meter.add(sample{config: config, hosts: x.v.hosts, broken: x.broken, status: x.answer.Status, instances: len(x.v.targets), model: x.took, total: time.Since(x.start), setup: x.setup, first: x.firstChunk, hops: x.hops})
+	x.v.meter.add(sample{config: config, hosts: x.v.hosts, broken: x.broken, status: x.answer.Status, instances: len(x.v.targets), model: max(x.took-x.setup-x.loading, 0), total: time.Since(x.start), setup: x.setup, first: x.firstChunk, hops: x.hops})
 	x.t = nil
 }
 

@@ -3,6 +3,7 @@
 package hosting
 
 import (
+	"cmp"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -61,7 +62,7 @@ func (s *Service) fleetRoute(o *owner, f *fleet, serve []spot, share float64) fl
 	out := fleetRoute{generation: f.Generation, config: f.Config, share: share}
 	for i := range f.Variants {
 		v := &f.Variants[i]
-		vr := variantRoute{name: v.Name, header: []string{v.Name}, weight: v.Weight, random: v.Random, direct: v.Model.Direct,
+		vr := variantRoute{name: v.Name, header: []string{v.Name}, weight: v.Weight, random: v.Routing == "RANDOM", direct: v.Model.Direct,
 			multi: v.Model.MultiModel(), meter: s.meters.of(o.key, v.Name), capture: s.captureOf(o.endpoint, v, f.Capture)}
 		if len(v.Model.Containers) > 1 {
 			for _, c := range v.Model.Containers {
@@ -125,7 +126,7 @@ func (s *Service) targetOf(o *owner, v *variant, at spot) *target {
 			c.container = k - 1
 			_, home := s.foldersOf(o, c)
 			t.models = &models{objects: s.Objects, prefix: prefixOf(v.Model.Containers[k-1].Data.URI), dir: filepath.Join(home, "models"),
-				keep: v.Model.Containers[k-1].Cached, backend: t.containers[k-1], now: s.Now, meter: s.meters.of(o.key, v.Name), disk: modelsDisk}
+				keep: v.Model.Containers[k-1].Cached, backend: t.containers[k-1], now: s.Now, meter: s.meters.of(o.key, v.Name), disk: cmp.Or(v.VolumeGB<<30, modelsDisk)}
 		}
 		first.target = t
 	}

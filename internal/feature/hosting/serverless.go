@@ -33,6 +33,10 @@ func (c *serverless) config() *sm.ProductionVariantServerlessConfig {
 // the container answers and goes when nobody asks it.
 func (c *serverless) atStart() int { return max(c.Provisioned, 1) }
 
+// serverlessBody is the longest request of a serverless endpoint, in bytes.
+// Source: "Deploy models with Amazon SageMaker Serverless Inference".
+const serverlessBody = 4 << 20
+
 // serverlessCPU is in thousandths of a processor: it grows with the memory, as
 // AWS has it ("Deploy models with Amazon SageMaker Serverless Inference"), from
 // one for the least to six for the most.

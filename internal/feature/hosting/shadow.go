@@ -35,10 +35,15 @@ func (x *exchange) copyFor(under *atomic.Int64) *shadow {
 		return nil
 	}
 	sh := &shadow{}
-	sh.text.Write(x.text.Bytes())
 	q := *x.question
-	sh.exchange = exchange{question: &q, timeout: x.timeout, fleet: x.fleet, v: v, body: x.body}
+	sh.exchange = exchange{question: &q, timeout: x.timeout, fleet: x.fleet, v: v}
+	if v.direct && x.hop < len(v.hosts) {
+		sh.hop = x.hop
+	}
 	sh.exchange.text = &sh.text
+	body := x.text.Bytes()[x.body:]
+	sh.head(sh.path(), x.contentType, len(body))
+	sh.text.Write(body)
 	return sh
 }
 

@@ -36,7 +36,7 @@ func (s *Service) invokeStream(ctx context.Context, in *smr.InvokeEndpointWithRe
 	if err != nil {
 		return err
 	}
-	if x.answer.Status >= 400 {
+	if x.answer.Status >= 300 {
 		err := s.modelFault(&x, x.answer.Status, x.errorText())
 		s.finish(&x, err)
 		return err
@@ -66,6 +66,7 @@ func (s *Service) invokeStream(ctx context.Context, in *smr.InvokeEndpointWithRe
 	if !parts.first.IsZero() {
 		x.firstChunk = parts.first.Sub(x.start)
 	}
+	x.took = time.Since(x.start) // the model was at it all the time
 	s.finish(&x, err)
 	return nil
 }
