@@ -65,7 +65,8 @@ while len(lines) < len(answers) and time.monotonic() < end:
     lines = [json.loads(line) for f in files for line in S3Downloader.read_file(f, sagemaker_session=session).splitlines()]
 seen = {line["captureData"]["endpointInput"]["data"].strip(): line["captureData"]["endpointOutput"]["data"].strip() for line in lines}
 print(f"\n{sum(seen.get(asked) == answer for asked, answer in answers.items())} of {len(answers)} requests were captured with their answers")
-print(json.dumps(lines[0], indent=1)[:600])
+for side, part in lines[0]["captureData"].items():
+    print(f"{side}: {part['observedContentType']} as {part['encoding']}: {part['data'][:40]!r}")
 
 predictor.delete_model()
 predictor.delete_endpoint()

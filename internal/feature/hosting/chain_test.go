@@ -77,10 +77,13 @@ func TestAChainOfContainers(t *testing.T) {
 	at := &target{containers: []*serving.Backend{link("one"), link("plain"), link("three")}}
 	s, ctx := endpointOf(fleetRoute{share: 1, total: 1, variants: []variantRoute{{name: "A", header: []string{"A"}, weight: 1, targets: []*target{at},
 		hosts: []string{"one", "plain", "three"}, meter: m}}})
-	ask := func(body string) (*httptest.ResponseRecorder, *fault.Fault) {
+	took := func() (out []string) {
 		mu.Lock()
-		seen = nil
-		mu.Unlock()
+		defer mu.Unlock()
+		out, seen = seen, nil
+		return out
+	}
+	ask := func(body string) (*httptest.ResponseRecorder, *fault.Fault) {
 		w := httptest.NewRecorder()
 		err := s.invoke(ctx, &smr.InvokeEndpointInput{EndpointName: "e", ContentType: "text/in", Accept: "text/out"}, strings.NewReader(body), w)
 		return w, fault.Of(err)
@@ -90,8 +93,9 @@ func TestAChainOfContainers(t *testing.T) {
 		t.Errorf("%v %q %v", f, w.Body, w.Header())
 	}
 	// The type is that of the answer before, the caller's where that has none.
-	if want := []string{"one text/in text/out", "plain text/one text/out", "three text/in text/out"}; !slices.Equal(seen, want) {
-		t.Errorf("they saw %q, want %q", seen, want)
+	got := took()
+	if want := []string{"one text/in text/out", "plain text/one text/out", "three text/in text/out"}; !slices.Equal(got, want) {
+		t.Errorf("they saw %q, want %q", got, want)
 	}
 	if got := m.samples[0]; got.status != 200 || len(got.hops) != 3 || !slices.Equal(got.hosts, []string{"one", "plain", "three"}) {
 		t.Errorf("%+v", got)
@@ -112,7 +116,9 @@ func TestAChainOfContainers(t *testing.T) {
 		{"cut@one", `server error (0) from one with message "The container broke off its answer."`, 0, 1},
 		{"cut@three", `server error (0) from three with message "The container broke off its answer."`, 0, 3},
 	} {
+		took()
 		_, f := ask(c.body)
+		seen := took()
 		if f == nil || f.Code != "ModelError" || !strings.Contains(f.Message, c.has) || f.Extra["OriginalStatusCode"] != c.status || len(seen) != c.asked {
 			t.Errorf("%s: %v, %q were asked", c.body, f, seen)
 		}

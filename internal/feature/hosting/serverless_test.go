@@ -90,8 +90,8 @@ func TestHowManyInstancesAreWanted(t *testing.T) {
 func TestAGateLetsThroughWhatItMay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(2, 0)
-		woken := 0
-		g.wake = func() { woken++ }
+		var woken atomic.Int64
+		g.wake = func() { woken.Add(1) }
 		type got struct {
 			t    *target
 			cold bool
@@ -107,8 +107,8 @@ func TestAGateLetsThroughWhatItMay(t *testing.T) {
 		go ask(time.Minute)
 		go ask(10 * time.Second)
 		synctest.Wait()
-		if n, _ := g.wanted(time.Now(), false); woken != 2 || n != 2 {
-			t.Errorf("two wait: the loop was woken %d times, %d instances are wanted", woken, n)
+		if n, _ := g.wanted(time.Now(), false); woken.Load() != 2 || n != 2 {
+			t.Errorf("two wait: the loop was woken %d times, %d instances are wanted", woken.Load(), n)
 		}
 		if _, _, err := g.acquire(t.Context(), "e"); fault.Of(err) == nil || fault.Of(err).Code != "ThrottlingException" || fault.Of(err).Status != 429 {
 			t.Errorf("the third of two: %v", err)
