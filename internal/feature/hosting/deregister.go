@@ -19,7 +19,7 @@ import (
 // configured for auto scaling".
 func (s *Service) deregister(ctx context.Context, key resource.Key, resourceID, dimension string) error {
 	o := aas.DeregisterScalableTarget
-	if s.Table == nil || !s.Table.Has(o.Service.Name, o.Name) {
+	if !s.Table.Has(o.Service.Name, o.Name) {
 		return nil
 	}
 	ctx = auth.WithCaller(ctx, auth.Caller{Account: key.Account, Region: key.Region})

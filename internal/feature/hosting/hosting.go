@@ -38,7 +38,7 @@ type Options struct {
 	Logs    telemetry.Logs
 	Metrics telemetry.Metrics
 	Roles   Roles
-	Table   *op.Table // by which the alarms of deployments are looked at
+	Table   *op.Table // by which alarms of deployments are looked at and scalable targets deregistered
 	Dir     string    // absolute; working folders of serving tasks
 	Log     *slog.Logger
 	// Env is what a container gets besides what the service gives it: how to

@@ -143,7 +143,7 @@ func newWorldWith(t *testing.T, options func(*Options)) *world {
 // start runs a service on the world's store, as a server does.
 func (w *world) start(table *op.Table) (stop func()) {
 	o := Options{DB: w.db, Runtime: w.runtime, Images: imagesOf{"tcp://" + w.container.Listener.Addr().String()}, Objects: w.objects,
-		Logs: noLogs{}, Metrics: &metrics{seen: map[string]float64{}}, Roles: oneRole{}, Dir: w.dir,
+		Logs: noLogs{}, Metrics: &metrics{seen: map[string]float64{}}, Roles: oneRole{}, Table: table, Dir: w.dir,
 		Log: slog.New(slog.DiscardHandler), PingEvery: 10 * time.Millisecond}
 	w.options(&o)
 	s := New(o)

@@ -81,6 +81,11 @@ func serve() {
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprintf(w, `{"model": %s, "asked": %q}`, model, body)
 	})
+	if after := os.Getenv("START_AFTER"); after != "" { // "3s"
+		d, err := time.ParseDuration(after)
+		must(err)
+		time.Sleep(d)
+	}
 	fmt.Println("listening, boot", boot)
 	must(http.ListenAndServe(":8080", nil))
 }
