@@ -4,6 +4,7 @@ package hosting
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"sync"
@@ -103,6 +104,9 @@ func (g *gate) acquire(ctx context.Context, endpoint string) (t *target, cold bo
 	g.wake()
 	select {
 	case t := <-come:
+		if t == nil {
+			return nil, true, errRetired
+		}
 		return t, true, nil
 	case <-ctx.Done():
 	}
@@ -111,10 +115,31 @@ func (g *gate) acquire(ctx context.Context, endpoint string) (t *target, cold bo
 	if i := slices.Index(g.waiting, come); i >= 0 {
 		g.waiting = slices.Delete(g.waiting, i, i+1)
 		g.using--
-	} else { // it came at the same moment
-		g.put(<-come, time.Time{})
+	} else if t := <-come; t != nil { // it came at the same moment
+		g.put(t, time.Time{})
 	}
 	return nil, true, notReady("The model of endpoint %s is not ready: no instance could be started in time. Try again later.", endpoint)
+}
+
+// errRetired says that the gate's fleet gets no more requests.
+var errRetired = errors.New("the fleet has gone out of the route")
+
+// retire sends those who wait for instances of a fleet that is in no route any
+// more to look for another; its gate stays for the requests that it has.
+func (g *gates) retire(owner resource.Key, routed []fleetRoute) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for k, at := range g.all {
+		if k.owner == owner && !slices.ContainsFunc(routed, func(f fleetRoute) bool { return f.generation == k.generation }) {
+			at.mu.Lock()
+			for _, come := range at.waiting {
+				come <- nil
+			}
+			at.using -= len(at.waiting)
+			at.waiting = nil
+			at.mu.Unlock()
+		}
+	}
 }
 
 // free is the lowest instance without a request: the higher ones may go idle.

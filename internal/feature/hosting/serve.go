@@ -29,6 +29,7 @@ func (s *Service) serve(r *endpointRecord, st step) {
 		out.shared = out.shared || len(v.Model.Containers) == 0
 	}
 	s.routes.set(r.Key, out)
+	s.gates.retire(r.Key, out.fleets)
 	if out.async != nil {
 		s.Async.Wake(out.async.endpoint)
 	}

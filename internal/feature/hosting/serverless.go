@@ -90,6 +90,13 @@ func (s *Service) askServerless(ctx context.Context, x *exchange) error {
 	defer cancel()
 	for {
 		t, cold, err := x.v.gate.acquire(ctx, x.endpoint)
+		if errors.Is(err, errRetired) { // an update took the traffic meanwhile
+			if err = s.find(x); err == nil && x.v.gate != nil {
+				continue
+			} else if err == nil {
+				return x.send(ctx)
+			}
+		}
 		if err != nil {
 			return err
 		}

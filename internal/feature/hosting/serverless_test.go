@@ -17,6 +17,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
 	"github.com/sagebrush-ml/sagebrush/internal/op"
+	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/telemetry"
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 	smr "github.com/sagebrush-ml/sagebrush/internal/wire/sagemakerruntime"
@@ -346,5 +347,35 @@ func TestProvisionedInstancesStay(t *testing.T) {
 	}(g.gauges(meterKey{}, now))
 	if dims["ServerlessConcurrentExecutionsUtilization"] != 0.75 || dims["ServerlessProvisionedConcurrencyUtilization"] != 1 {
 		t.Errorf("%v", dims)
+	}
+}
+
+func TestWhoWaitsForAFleetThatGoesLooksForAnother(t *testing.T) {
+	gs := &gates{idle: time.Minute, wake: func(resource.Key) {}}
+	o := &owner{deployment: &deployment{Seed: "s"}, key: resource.Key{Name: "e"}}
+	g := gs.of(o, 1, 0, &serverless{MaxConcurrency: 2})
+	told := make(chan error, 1)
+	go func() {
+		_, _, err := g.acquire(t.Context(), "e")
+		told <- err
+	}()
+	for {
+		g.mu.Lock()
+		n := len(g.waiting)
+		g.mu.Unlock()
+		if n > 0 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	gs.retire(o.key, []fleetRoute{{generation: 1}})
+	select {
+	case err := <-told:
+		t.Fatalf("a fleet that stays: %v", err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	gs.retire(o.key, []fleetRoute{{generation: 2}})
+	if err := <-told; !errors.Is(err, errRetired) || g.using != 0 {
+		t.Errorf("%v, %d in use", err, g.using)
 	}
 }
