@@ -30,31 +30,73 @@ func (s *Service) measure(ctx context.Context, key resource.Key, in *instance, v
 	}
 }
 
-// publishGauges publishes how many requests are under way, for each variant and
-// component. Autoscaling by concurrency goes by it.
-func (s *Service) publishGauges(ctx context.Context) {
-	now := s.Now()
+// reading is one gauge of a variant or component.
+type reading struct {
+	meterKey
+	name, unit string
+}
+
+// readings are the values of gauges since they were last published. A single one
+// would tell of a moment, which may be one between two requests.
+type readings map[reading][]float64
+
+// read notes how many requests are under way, for each variant and component.
+// Autoscaling by concurrency goes by it.
+func (s *Service) read(into readings) {
+	add := func(k meterKey, name, unit string, v float64) {
+		at := reading{k, name, unit}
+		into[at] = append(into[at], v)
+	}
 	for k, r := range s.routes.all() {
 		for i := range r.fleets {
 			for j := range r.fleets[i].variants {
 				v := &r.fleets[i].variants[j]
 				mk := meterKey{routeKey: k, variant: v.name}
-				data := []telemetry.Datum{v.concurrency(mk, "ConcurrentRequestsPerModel", now)}
-				if v.gate != nil {
-					data = append(data, v.gate.gauges(mk, now)...)
+				add(mk, "ConcurrentRequestsPerModel", "Count", v.concurrency())
+				if v.gate == nil {
+					continue
 				}
-				if n := v.loadedModels(); n >= 0 {
-					s.put(ctx, mk, "/aws/sagemaker/Endpoints", []telemetry.Datum{{Name: "LoadedModelCount", Dimensions: mk.dimensions(""), Time: now, Unit: "None", Value: float64(n)}})
+				all, provisioned, has := v.gate.utilization()
+				add(mk, "ServerlessConcurrentExecutionsUtilization", "None", all)
+				if has {
+					add(mk, "ServerlessProvisionedConcurrencyUtilization", "None", provisioned)
 				}
-				s.put(ctx, mk, "AWS/SageMaker", data)
 			}
 		}
 	}
 	for k, r := range s.componentRoutes.all() {
 		v := &r.fleets[0].variants[0]
-		mk := meterKey{routeKey: k, variant: v.name, component: k.name}
-		s.put(ctx, mk, "AWS/SageMaker", []telemetry.Datum{v.concurrency(mk, "ConcurrentRequestsPerCopy", now)})
+		add(meterKey{routeKey: k, variant: v.name, component: k.name}, "ConcurrentRequestsPerCopy", "Count", v.concurrency())
 	}
+}
+
+// publishGauges publishes what was read, and which models are loaded now.
+func (s *Service) publishGauges(ctx context.Context, from readings) {
+	now := s.Now()
+	for k, data := range dataOfReadings(from, now) {
+		s.put(ctx, k, "AWS/SageMaker", data)
+	}
+	for k, r := range s.routes.all() {
+		for i := range r.fleets {
+			for j := range r.fleets[i].variants {
+				v := &r.fleets[i].variants[j]
+				if n := v.loadedModels(); n >= 0 {
+					mk := meterKey{routeKey: k, variant: v.name}
+					s.put(ctx, mk, "/aws/sagemaker/Endpoints", []telemetry.Datum{{Name: "LoadedModelCount", Dimensions: mk.dimensions(""), Time: now, Unit: "None", Value: float64(n)}})
+				}
+			}
+		}
+	}
+}
+
+func dataOfReadings(from readings, now time.Time) map[meterKey][]telemetry.Datum {
+	out := map[meterKey][]telemetry.Datum{}
+	for at, values := range from {
+		d := datum(at.name, at.dimensions(""), values, now)
+		d.Unit = at.unit
+		out[at.meterKey] = append(out[at.meterKey], d)
+	}
+	return out
 }
 
 func (s *Service) put(ctx context.Context, k meterKey, namespace string, data []telemetry.Datum) {
@@ -64,12 +106,12 @@ func (s *Service) put(ctx context.Context, k meterKey, namespace string, data []
 }
 
 // concurrency is how many requests an instance of the variant has under way.
-func (v *variantRoute) concurrency(k meterKey, name string, now time.Time) telemetry.Datum {
+func (v *variantRoute) concurrency() float64 {
 	n := int64(0)
 	for _, t := range v.targets {
 		n += t.outstanding.Load()
 	}
-	return telemetry.Datum{Name: name, Dimensions: k.dimensions(""), Time: now, Unit: "Count", Value: float64(n) / float64(max(len(v.targets), 1))}
+	return float64(n) / float64(max(len(v.targets), 1))
 }
 
 // loadedModels are those of a multi-model endpoint; -1 for any other.
@@ -84,15 +126,14 @@ func (v *variantRoute) loadedModels() int {
 	return n
 }
 
-// gauges are how much of its concurrency a serverless variant uses.
-func (g *gate) gauges(k meterKey, now time.Time) []telemetry.Datum {
+// utilization is how much of its concurrency a serverless variant uses, and of
+// what is provisioned of it, if anything is.
+func (g *gate) utilization() (all, provisioned float64, has bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	out := []telemetry.Datum{{Name: "ServerlessConcurrentExecutionsUtilization", Dimensions: k.dimensions(""), Time: now, Unit: "None",
-		Value: float64(g.using) / float64(max(g.limit, 1))}}
-	if g.provisioned > 0 {
-		out = append(out, telemetry.Datum{Name: "ServerlessProvisionedConcurrencyUtilization", Dimensions: k.dimensions(""), Time: now, Unit: "None",
-			Value: float64(min(g.using, g.provisioned)) / float64(g.provisioned)})
+	all = float64(g.using) / float64(max(g.limit, 1))
+	if g.provisioned == 0 {
+		return all, 0, false
 	}
-	return out
+	return all, float64(min(g.using, g.provisioned)) / float64(g.provisioned), true
 }

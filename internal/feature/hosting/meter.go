@@ -99,6 +99,7 @@ func (s *Service) publishMetrics(ctx context.Context) error {
 	defer tick.Stop()
 	gauges := time.NewTicker(gaugeEvery)
 	defer gauges.Stop()
+	read := readings{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -106,8 +107,10 @@ func (s *Service) publishMetrics(ctx context.Context) error {
 			return ctx.Err()
 		case <-tick.C:
 			s.publish(ctx)
+			s.read(read)
 		case <-gauges.C:
-			s.publishGauges(ctx)
+			s.publishGauges(ctx, read)
+			clear(read)
 		}
 	}
 }

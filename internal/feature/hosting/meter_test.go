@@ -31,11 +31,6 @@ func TestWhatAutoscalingReads(t *testing.T) {
 	}
 	component := meterKey{routeKey: routeKey{name: "llm"}, variant: "v", component: "llm"}
 	variantKey := meterKey{routeKey: routeKey{name: "churn"}, variant: "v"}
-	busyTarget := func(n int64) *target {
-		x := &target{}
-		x.outstanding.Store(n)
-		return x
-	}
 	for name, c := range map[string]struct {
 		got  []telemetry.Datum
 		want []string
@@ -49,22 +44,35 @@ func TestWhatAutoscalingReads(t *testing.T) {
 		"invocations of instances": {
 			dataOfSamples(variantKey.dimensions(""), []sample{{status: 200, instances: 2}}, now)[4:5],
 			[]string{"InvocationsPerInstance None [0.5] EndpointName=churn VariantName=v"}},
-		"concurrency of copies": {
-			[]telemetry.Datum{(&variantRoute{targets: []*target{busyTarget(3), busyTarget(2)}}).concurrency(component, "ConcurrentRequestsPerCopy", now)},
-			[]string{"ConcurrentRequestsPerCopy Count 2.5 InferenceComponentName=llm"}},
-		"of none": {
-			[]telemetry.Datum{(&variantRoute{}).concurrency(component, "ConcurrentRequestsPerCopy", now)},
-			[]string{"ConcurrentRequestsPerCopy Count 0 InferenceComponentName=llm"}},
-		"concurrency of instances": {
-			[]telemetry.Datum{(&variantRoute{targets: []*target{busyTarget(3)}}).concurrency(variantKey, "ConcurrentRequestsPerModel", now)},
-			[]string{"ConcurrentRequestsPerModel Count 3 EndpointName=churn VariantName=v"}},
-		"use of provisioned concurrency": {
-			(&gate{limit: 8, provisioned: 4, using: 3}).gauges(variantKey, now),
-			[]string{"ServerlessConcurrentExecutionsUtilization None 0.375 EndpointName=churn VariantName=v",
-				"ServerlessProvisionedConcurrencyUtilization None 0.75 EndpointName=churn VariantName=v"}},
+		"what was read of gauges": {
+			dataOfReadings(readings{{component, "ConcurrentRequestsPerCopy", "Count"}: {2.5, 0}}, now)[component],
+			[]string{"ConcurrentRequestsPerCopy Count [2.5 0] InferenceComponentName=llm"}},
+		"of a variant": {
+			dataOfReadings(readings{{variantKey, "ConcurrentRequestsPerModel", "Count"}: {3}}, now)[variantKey],
+			[]string{"ConcurrentRequestsPerModel Count [3] EndpointName=churn VariantName=v"}},
 	} {
 		if got := text(c.got); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
+	}
+}
+
+func TestConcurrency(t *testing.T) {
+	busy := func(n int64) *target {
+		x := &target{}
+		x.outstanding.Store(n)
+		return x
+	}
+	if n := (&variantRoute{targets: []*target{busy(3), busy(2)}}).concurrency(); n != 2.5 {
+		t.Errorf("two instances with five requests have %v each", n)
+	}
+	if n := (&variantRoute{}).concurrency(); n != 0 {
+		t.Errorf("no instances have %v", n)
+	}
+	if all, provisioned, has := (&gate{limit: 8, provisioned: 2, using: 3}).utilization(); all != 0.375 || provisioned != 1 || !has {
+		t.Errorf("three of eight, two of which are provisioned, use %v and %v", all, provisioned)
+	}
+	if _, _, has := (&gate{limit: 8, using: 3}).utilization(); has {
+		t.Error("what is not provisioned is used")
 	}
 }

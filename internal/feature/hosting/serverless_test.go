@@ -18,7 +18,6 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
 	"github.com/sagebrush-ml/sagebrush/internal/op"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
-	"github.com/sagebrush-ml/sagebrush/internal/telemetry"
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 	smr "github.com/sagebrush-ml/sagebrush/internal/wire/sagemakerruntime"
 )
@@ -153,8 +152,8 @@ func TestAGateDoesNotTouchTheRoute(t *testing.T) {
 	if slices.Contains(all, nil) {
 		t.Errorf("an instance was taken out of the route's own: %v", all)
 	}
-	if d := v.concurrency(meterKey{}, "x", now); d.Value != 0 {
-		t.Errorf("%+v", d)
+	if n := v.concurrency(); n != 0 {
+		t.Errorf("%v requests for each instance", n)
 	}
 }
 
@@ -317,7 +316,9 @@ func TestAServerlessVariantGoesAndComes(t *testing.T) {
 			t.Errorf("the next: %v", err)
 		}
 	})
-	w.service.publishGauges(w.ctx)
+	read := readings{}
+	w.service.read(read)
+	w.service.publishGauges(w.ctx, read)
 	call(w, sm.DeleteEndpoint, &sm.DeleteEndpointInput{EndpointName: "e"})
 	w.until("the record is gone", func() bool {
 		_, err := op.Call(w.ctx, w.table, sm.DescribeEndpoint, &sm.DescribeEndpointInput{EndpointName: "e"})
@@ -338,15 +339,8 @@ func TestProvisionedInstancesStay(t *testing.T) {
 	}
 	g := newGate(4, 2)
 	g.using = 3
-	dims := func(d []telemetry.Datum) map[string]float64 {
-		out := map[string]float64{}
-		for _, x := range d {
-			out[x.Name] = x.Value
-		}
-		return out
-	}(g.gauges(meterKey{}, now))
-	if dims["ServerlessConcurrentExecutionsUtilization"] != 0.75 || dims["ServerlessProvisionedConcurrencyUtilization"] != 1 {
-		t.Errorf("%v", dims)
+	if all, provisioned, has := g.utilization(); all != 0.75 || provisioned != 1 || !has {
+		t.Errorf("%v, %v, %v", all, provisioned, has)
 	}
 }
 
