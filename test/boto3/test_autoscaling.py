@@ -202,15 +202,15 @@ def test_what_is_refused(scaling, target):
         scaling.list_tags_for_resource(ResourceARN="arn:aws:application-autoscaling:us-east-1:123456789012:scalable-target/none")
 
 
-def test_deleting_the_endpoint_leaves_a_failed_activity(scaling, trained, bench):
+def test_deleting_the_endpoint_deregisters_it(scaling, trained, bench):
     name = bench.deploy(trained["ModelArtifacts"]["S3ModelArtifacts"], name=unique("gone"))
     resource = f"endpoint/{name}/variant/AllTraffic"
     scaling.register_scalable_target(ResourceId=resource, MinCapacity=1, MaxCapacity=3, **COUNT)
+    scaling.put_scheduled_action(ScheduledActionName="later", ResourceId=resource, Schedule="rate(1 day)", ScalableTargetAction={"MinCapacity": 2}, **COUNT)
     bench.undeploy(name)
+    assert scaling.describe_scalable_targets(ServiceNamespace="sagemaker", ResourceIds=[resource])["ScalableTargets"] == []
+    assert scaling.describe_scheduled_actions(ServiceNamespace="sagemaker", ResourceId=resource)["ScheduledActions"] == []
     with refused("ValidationException", "Could not find endpoint"):
         scaling.register_scalable_target(ResourceId=resource, MinCapacity=2, **COUNT)
-    at = (datetime.datetime.now(UTC) + datetime.timedelta(seconds=2)).strftime("%Y-%m-%dT%H:%M:%S")
-    scaling.put_scheduled_action(ScheduledActionName="late", ResourceId=resource, Schedule=f"at({at})", ScalableTargetAction={"MinCapacity": 2}, **COUNT)
-    done = activity(scaling, resource, "the resource of the scalable target was not found")
-    assert done["StatusCode"] == "Failed" and "Could not find endpoint" in done["StatusMessage"]
-    scaling.deregister_scalable_target(ResourceId=resource, **COUNT)
+    with refused("ObjectNotFoundException", "No scalable target registered"):
+        scaling.deregister_scalable_target(ResourceId=resource, **COUNT)
