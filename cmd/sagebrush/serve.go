@@ -90,7 +90,7 @@ func (c *serveCmd) Run() error {
 		Containers: c.Containers, ImageMap: c.ImageMap, Environments: c.Environments, Wheels: c.Wheels, Offline: c.Offline,
 		Pythons: commas(c.Pythons), FileSystems: systems, SpotInterruptEvery: c.SpotInterruptEvery, SpotPause: c.SpotPause,
 		ServerlessIdle: c.ServerlessIdle,
-		Log: newLog(os.Stderr, c.LogLevel, c.LogJSON),
+		Log:            newLog(os.Stderr, c.LogLevel, c.LogJSON),
 	})
 	if err != nil {
 		return explainStart(err, home, c.Listen)

@@ -68,10 +68,14 @@ def mlserver(lab, model, row, workers):
         "name": "cancer", "implementation": "mlserver_xgboost.XGBoostModel", "parameters": {"uri": "./model.ubj", "version": "1"}}))
     # One thread is quickest for one row, as in peer.py.
     python = lab.python("mlserver")
-    with (lab.dir / f"mlserver-{workers}.log").open("wb") as log:
+    log_file = lab.dir / f"mlserver-{workers}.log"
+    with log_file.open("wb") as log:
         p = lab.popen(python.parent / "mlserver", "start", ".", cwd=folder, stdout=log, stderr=log, env={
             **os.environ, "OMP_NUM_THREADS": "1", "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"})
-    answers(p, f"http://127.0.0.1:{ports[0]}/v2/models/cancer/ready")
+    try:
+        answers(p, f"http://127.0.0.1:{ports[0]}/v2/models/cancer/ready")
+    except AssertionError as e:
+        raise RuntimeError(f"{e}; its log:\n{log_file.read_text()[-2000:]}") from None
     values = [float(v) for v in row.decode().split(",")]
     body = lab.file("row.json", {"inputs": [{"name": "predict", "shape": [1, len(values)], "datatype": "FP32", "data": values}]})
     return Peer(f"http://127.0.0.1:{ports[0]}", "/v2/models/cancer/infer", body, {"server": family(p.pid)}, "application/json")
@@ -84,7 +88,7 @@ def answers(process, url):
             return urllib.request.urlopen(url, timeout=1).status == 200
         except OSError:
             return False
-    poll(up, 60, f"an answer of {url}")
+    poll(up, 180, f"an answer of {url}")
 
 
 def free_port():
