@@ -193,6 +193,21 @@ func (t router) findREST(services []*wire.Service, r *http.Request) (target, boo
 	return target{}, false
 }
 
+// Plain tells an InvokeEndpoint as clients send it: the front door may answer it
+// without net/http. The body is not looked at.
+func Plain(r *http.Request) bool {
+	name, ok := strings.CutPrefix(r.URL.Path, "/endpoints/")
+	if !ok || r.Method != http.MethodPost || r.Header["X-Amz-Target"] != nil {
+		return false
+	}
+	name, ok = strings.CutSuffix(name, "/invocations")
+	if !ok || strings.Contains(name, "/") {
+		return false
+	}
+	scope, signed := auth.ScopeOf(r)
+	return signed && scope.Service == "sagemaker"
+}
+
 func isForm(r *http.Request) bool {
 	return strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded")
 }

@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sagebrush-ml/sagebrush/internal/auth"
+	"github.com/sagebrush-ml/sagebrush/internal/door"
 	"github.com/sagebrush-ml/sagebrush/internal/gateway"
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/sns"
 	"github.com/sagebrush-ml/sagebrush/internal/op"
@@ -217,10 +218,17 @@ func (s *Server) Run(ctx context.Context) error {
 	for _, f := range s.drain {
 		web.RegisterOnShutdown(f)
 	}
+	var doors []*door.Door
+	open := func(ln net.Listener) net.Listener {
+		d := door.New(ln, door.Options{Log: s.opt.Log, Open: door.Handler(s.gate, gateway.Plain), First: web.ReadHeaderTimeout, Idle: web.IdleTimeout})
+		doors = append(doors, d)
+		return d
+	}
 	for _, ln := range []net.Listener{s.inner, s.bridge} {
 		if ln == nil {
 			continue
 		}
+		ln = open(ln)
 		g.Go(func() error {
 			if err := web.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 				return fmt.Errorf("inner door: %w", err)
@@ -228,12 +236,16 @@ func (s *Server) Run(ctx context.Context) error {
 			return nil
 		})
 	}
+	front := s.ln
+	if s.opt.TLSCert == "" {
+		front = open(front)
+	}
 	g.Go(func() error {
 		var err error
 		if s.opt.TLSCert != "" {
-			err = web.ServeTLS(s.ln, s.opt.TLSCert, s.opt.TLSKey)
+			err = web.ServeTLS(front, s.opt.TLSCert, s.opt.TLSKey)
 		} else {
-			err = web.Serve(s.ln)
+			err = web.Serve(front)
 		}
 		if errors.Is(err, http.ErrServerClosed) {
 			return nil
@@ -254,7 +266,12 @@ func (s *Server) Run(ctx context.Context) error {
 	// First no new requests, then those under way, then the parts.
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
-	if err := web.Shutdown(drain); err != nil {
+	var emptied errgroup.Group // all at once: what web runs on shutdown frees requests of the doors too
+	for _, d := range doors {
+		emptied.Go(func() error { return d.Drain(drain) })
+	}
+	emptied.Go(func() error { return web.Shutdown(drain) })
+	if err := emptied.Wait(); err != nil {
 		s.opt.Log.Warn("requests cut off", "err", err)
 		_ = web.Close()
 	}

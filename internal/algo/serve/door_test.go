@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/door"
 )
 
 // plain is an invocation as the platform sends it.
@@ -115,7 +116,7 @@ func FuzzPlainHead(f *testing.F) {
 }
 
 // openDoor is a door for m, with net/http behind it.
-func openDoor(t *testing.T, m algo.Model, opts Options) (*door, func() net.Conn) {
+func openDoor(t *testing.T, m algo.Model, opts Options) (*porch, func() net.Conn) {
 	t.Helper()
 	ln, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
 	if err != nil {
@@ -128,17 +129,17 @@ func openDoor(t *testing.T, m algo.Model, opts Options) (*door, func() net.Conn)
 	return openDoorOn(t, ln, &behind{one: h})
 }
 
-func openDoorOn(t *testing.T, ln net.Listener, b *behind) (*door, func() net.Conn) {
+func openDoorOn(t *testing.T, ln net.Listener, b *behind) (*porch, func() net.Conn) {
 	t.Helper()
-	d := newDoor(ln, slog.New(slog.DiscardHandler), b)
+	d := newPorch(ln, slog.New(slog.DiscardHandler), b)
 	server := &http.Server{Handler: b}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(d) }()
 	t.Cleanup(func() {
-		d.cut()
+		d.Cut()
 		_ = server.Close()
 		<-ended
-		d.serving.Wait()
+		d.Wait()
 	})
 	return d, func() net.Conn {
 		c, err := net.Dial("unix", ln.Addr().String())
@@ -172,12 +173,6 @@ func receive(t *testing.T, r *bufio.Reader) (*http.Response, string) {
 		t.Fatal(err)
 	}
 	return resp, string(body)
-}
-
-func (d *door) count() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return len(d.lanes)
 }
 
 func TestTheDoorAnswersAsNetHTTPDoes(t *testing.T) {
@@ -224,7 +219,7 @@ func TestTheDoorAnswersAsNetHTTPDoes(t *testing.T) {
 			t.Errorf("%.40q %q: %d %v %.60q\nwant %d %v %.60q", q.body, q.header, resp.StatusCode, resp.Header, body, w.Code, w.Header(), w.Body)
 		}
 	}
-	if d.count() != 1 {
+	if d.Serving() != 1 {
 		t.Error("a plain request was handed over")
 	}
 }
@@ -262,13 +257,13 @@ func TestTheDoorReadsABodyInPieces(t *testing.T) {
 	_, dial := openDoor(t, sums{}, env(nil))
 	c := dial()
 	r := bufio.NewReader(c)
-	body := strings.Repeat("1\n", maxPlain/2)
+	body := strings.Repeat("1\n", door.MaxPlain/2)
 	text := plain(body, "Content-Type", "text/csv", "Accept", "text/csv")
 	head := len(text) - len(body)
 	for _, part := range []string{text[:head+1], text[head+1 : head+9000], text[head+9000:]} {
 		send(t, c, part)
 	}
-	if resp, got := receive(t, r); resp.StatusCode != 200 || strings.Count(got, "1.0") != maxPlain/2 {
+	if resp, got := receive(t, r); resp.StatusCode != 200 || strings.Count(got, "1.0") != door.MaxPlain/2 {
 		t.Errorf("%d, %d bytes", resp.StatusCode, len(got))
 	}
 	send(t, c, plain("2", "Content-Type", "text/csv", "Accept", "text/csv"))
@@ -293,11 +288,11 @@ func TestDrainAnswersWhatIsUnderWay(t *testing.T) {
 	idle, working := dial(), dial()
 	send(t, working, plain("1", "Content-Type", "text/csv"))
 	<-m.began
-	for d.count() != 2 {
+	for d.Serving() != 2 {
 		time.Sleep(time.Millisecond)
 	}
 	drained := make(chan struct{})
-	go func() { d.drain(t.Context()); close(drained) }()
+	go func() { _ = d.Drain(t.Context()); close(drained) }()
 	if _, err := idle.Read(make([]byte, 1)); err != io.EOF {
 		t.Errorf("the idle connection: %v", err)
 	}
@@ -329,7 +324,9 @@ func TestDrainGivesUpWhenItsTimeIsOver(t *testing.T) {
 	<-m.began
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	d.drain(ctx)
+	if d.Drain(ctx) == nil {
+		t.Error("drain does not tell that its time was over")
+	}
 	if _, err := c.Read(make([]byte, 1)); err == nil {
 		t.Error("the connection is open")
 	}
@@ -337,7 +334,7 @@ func TestDrainGivesUpWhenItsTimeIsOver(t *testing.T) {
 
 func TestAcceptTellsThatTheListenerIsGone(t *testing.T) {
 	ln := listen(t)
-	d := newDoor(ln, slog.New(slog.DiscardHandler), nil)
+	d := newPorch(ln, slog.New(slog.DiscardHandler), nil)
 	ln.Close()
 	if _, err := d.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("%v", err)
@@ -350,7 +347,7 @@ func BenchmarkDoor(b *testing.B) {
 		b.Fatal(err)
 	}
 	text := []byte(plain(strings.Repeat("17.990,", 29)+"0.1189\n", "Content-Type", "text/csv", "Accept", "text/csv"))
-	l := &lane{now: time.Now()}
+	l := &lane{Lane: &door.Lane{}}
 	b.ReportAllocs()
 	for b.Loop() {
 		hd, ok := plainHead(text)

@@ -21,6 +21,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/algotest"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/xgboost"
+	"github.com/sagebrush-ml/sagebrush/internal/door"
 )
 
 // saved is a folder with a model that predicts mean.
@@ -327,8 +328,8 @@ func TestTheDoorOfManyModels(t *testing.T) {
 		{"/invocations", 404, "404 page not found\n", 0},
 	} {
 		send(t, c, to(q.path))
-		if resp, body := receive(t, r); resp.StatusCode != q.code || body != q.want || d.count() != q.lanes {
-			t.Errorf("%s: %d %q, %d lanes", q.path, resp.StatusCode, body, d.count())
+		if resp, body := receive(t, r); resp.StatusCode != q.code || body != q.want || d.Serving() != q.lanes {
+			t.Errorf("%s: %d %q, %d lanes", q.path, resp.StatusCode, body, d.Serving())
 		}
 	}
 	if users := m.table["a"].handler.users.Load(); users != 1 {
@@ -381,7 +382,7 @@ func TestRunWithManyModels(t *testing.T) {
 
 // answerer is how the door answers a plain request: what is measured.
 func answerer(t testing.TB, b *behind, text string) func() {
-	l := &lane{}
+	l := &lane{Lane: &door.Lane{}}
 	request := []byte(text)
 	return func() {
 		hd, ok := plainHead(request)

@@ -62,7 +62,7 @@ func Run(ctx context.Context, a algo.Algorithm, root string, ln net.Listener, op
 		}
 		first = &behind{many: many}
 	}
-	d := newDoor(ln, opts.Log, first)
+	d := newPorch(ln, opts.Log, first)
 	server := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if b := d.behind.Load(); b != nil {
@@ -81,7 +81,7 @@ func Run(ctx context.Context, a algo.Algorithm, root string, ln net.Listener, op
 	if first == nil {
 		one, err := openOne(a, root, opts)
 		if err != nil {
-			d.cut()
+			d.Cut()
 			_ = server.Close()
 			<-ended //nolint:errcheck // only its end is waited for
 			return err
@@ -91,13 +91,13 @@ func Run(ctx context.Context, a algo.Algorithm, root string, ln net.Listener, op
 
 	select {
 	case err := <-ended:
-		d.cut()
+		d.Cut()
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
-	d.drain(stopping)
+	_ = d.Drain(stopping) // Shutdown tells it too
 	err := server.Shutdown(stopping)
 	if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)
