@@ -83,10 +83,11 @@ func (w *response) Write(p []byte) (int, error) {
 		return 0, w.err
 	case w.bodyless:
 		return 0, http.ErrBodyNotAllowed
-	case w.length >= 0 && w.written+int64(len(p)) > w.length:
-		return 0, http.ErrContentLength
 	}
 	w.written += int64(len(p))
+	if w.length >= 0 && w.written > w.length {
+		return 0, http.ErrContentLength
+	}
 	if len(w.body)+len(p) <= held {
 		w.body = append(w.body, p...)
 		return len(p), nil
@@ -137,8 +138,8 @@ func (w *response) sniff(p []byte) {
 	}
 }
 
-// errShort is an answer that ends before its own length.
-var errShort = errors.New("the handler told a longer answer")
+// errLength is an answer that is not as long as it said.
+var errLength = errors.New("the handler told another length")
 
 // finish sends what is left. After an error the connection cannot be used.
 func (w *response) finish() error {
@@ -146,9 +147,9 @@ func (w *response) finish() error {
 	if w.err != nil {
 		return w.err
 	}
-	short := w.length >= 0 && w.written < w.length && !w.bodyless
+	wrong := w.length >= 0 && w.written != w.length && !w.bodyless
 	switch {
-	case w.sent || short:
+	case w.sent || wrong:
 		w.send(w.body)
 		if w.err == nil && w.chunked {
 			_, w.err = w.lane.Write([]byte("0\r\n\r\n"))
@@ -160,8 +161,8 @@ func (w *response) finish() error {
 		w.head = append(AppendLength(w.head, len(w.body)), w.body...)
 		_, w.err = w.lane.Write(w.head)
 	}
-	if w.err == nil && short {
-		return errShort
+	if w.err == nil && wrong {
+		return errLength
 	}
 	return w.err
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sagebrush-ml/sagebrush/internal/auth"
+	"github.com/sagebrush-ml/sagebrush/internal/door"
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
 	"github.com/sagebrush-ml/sagebrush/internal/gateway"
 	"github.com/sagebrush-ml/sagebrush/internal/op"
@@ -74,9 +75,40 @@ func server(t *testing.T) *httptest.Server {
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, "sagebrush_up 1")
 		})})
-	s := httptest.NewServer(g)
-	t.Cleanup(s.Close)
+	s := httptest.NewUnstartedServer(g)
+	d := door.New(s.Listener, door.Options{Log: slog.New(slog.DiscardHandler), Open: door.Handler(g, gateway.Plain), Idle: time.Minute})
+	s.Listener = d
+	s.Start()
+	t.Cleanup(func() { d.Cut(); s.Close() })
 	return s
+}
+
+func TestPlain(t *testing.T) {
+	const path = "/endpoints/e1/invocations"
+	sagemaker := map[string]string{"Authorization": "AWS4-HMAC-SHA256 Credential=a/20261120/eu-west-1/sagemaker/aws4_request, SignedHeaders=host, Signature=0"}
+	s3 := map[string]string{"Authorization": "AWS4-HMAC-SHA256 Credential=a/20261120/eu-west-1/s3/aws4_request, SignedHeaders=host, Signature=0"}
+	for _, c := range []struct {
+		name, method, path string
+		header             map[string]string
+		want               bool
+	}{
+		{"an invocation", "POST", path, sagemaker, true},
+		{"another method", "GET", path, sagemaker, false},
+		{"a stream", "POST", "/endpoints/e1/invocations-response-stream", sagemaker, false},
+		{"a queued one", "POST", "/endpoints/e1/async-invocations", sagemaker, false},
+		{"a longer path", "POST", "/endpoints/e1/e2/invocations", sagemaker, false},
+		{"S3's", "POST", path, s3, false},
+		{"unsigned", "POST", path, nil, false},
+		{"a target", "POST", path, map[string]string{"X-Amz-Target": "SageMaker.CreateModel", "Authorization": sagemaker["Authorization"]}, false},
+	} {
+		r := httptest.NewRequest(c.method, c.path, nil)
+		for k, v := range c.header {
+			r.Header.Set(k, v)
+		}
+		if got := gateway.Plain(r); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
 }
 
 type request struct {
