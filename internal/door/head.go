@@ -90,7 +90,7 @@ func (h *head) take(b []byte, from int, line []byte) bool {
 		return false
 	}
 	name, value := line[:colon], bytes.TrimLeft(line[colon+1:], " ")
-	if !plainValue(value) || !plainName(name) {
+	if !PlainValue(value) || !plainName(name) {
 		return false
 	}
 	for _, f := range h.fields[:h.n] {
@@ -100,11 +100,11 @@ func (h *head) take(b []byte, from int, line []byte) bool {
 	}
 	switch {
 	case is(name, "host"):
-		if h.host = h.n; !plainHost(value) {
+		if h.host = h.n; !PlainHost(value) {
 			return false
 		}
 	case is(name, "content-length"):
-		if h.length = plainLength(value); h.length < 0 {
+		if h.length = PlainLength(value); h.length < 0 {
 			return false
 		}
 	case is(name, "connection"): // which is so anyway
@@ -166,8 +166,8 @@ func plainPath(v []byte) bool {
 	return true
 }
 
-// plainValue tells a value of visible ASCII that does not end in a space.
-func plainValue(v []byte) bool {
+// PlainValue tells a value of visible ASCII that does not end in a space.
+func PlainValue(v []byte) bool {
 	for _, c := range v {
 		if c < ' ' || c > '~' {
 			return false
@@ -176,8 +176,8 @@ func plainValue(v []byte) bool {
 	return len(v) == 0 || v[len(v)-1] != ' '
 }
 
-// plainHost tells a name or address with a port or none.
-func plainHost(v []byte) bool {
+// PlainHost tells a name or address with a port or none.
+func PlainHost(v []byte) bool {
 	for _, c := range v {
 		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '-' && c != ':' {
 			return false
@@ -186,8 +186,8 @@ func plainHost(v []byte) bool {
 	return len(v) > 0
 }
 
-// plainLength reads up to nine digits; -1 for anything else.
-func plainLength(v []byte) int {
+// PlainLength reads up to nine digits; -1 for anything else.
+func PlainLength(v []byte) int {
 	if len(v) == 0 || len(v) > 9 {
 		return -1
 	}

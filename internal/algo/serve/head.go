@@ -2,7 +2,11 @@
 
 package serve
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/sagebrush-ml/sagebrush/internal/door"
+)
 
 // head is what a plain request says before its body. The bytes are those of the
 // connection's buffer.
@@ -67,14 +71,14 @@ func plainHead(b []byte) (h head, plain bool) {
 		}
 		name, value, ok := bytes.Cut(line, []byte(":"))
 		value = bytes.TrimLeft(value, " ")
-		if !ok || !plainValue(value) {
+		if !ok || !door.PlainValue(value) {
 			return h, false
 		}
 		again := false
 		switch string(name) {
 		case "Host":
 			again, host = host, true
-			if !plainHost(value) {
+			if !door.PlainHost(value) {
 				return h, false
 			}
 		case "Content-Type":
@@ -85,7 +89,7 @@ func plainHead(b []byte) (h head, plain bool) {
 			h.accept = value
 		case "Content-Length":
 			again = h.length >= 0
-			if h.length = plainLength(value); h.length < 0 {
+			if h.length = door.PlainLength(value); h.length < 0 {
 				return h, false
 			}
 		case "X-Amzn-SageMaker-Custom-Attributes", "X-Amzn-SageMaker-Inference-Id", "X-Amzn-SageMaker-Session-Id",
@@ -98,39 +102,4 @@ func plainHead(b []byte) (h head, plain bool) {
 			return h, false
 		}
 	}
-}
-
-// plainValue tells a value of visible ASCII that does not end in a space.
-func plainValue(v []byte) bool {
-	for _, c := range v {
-		if c < ' ' || c > '~' {
-			return false
-		}
-	}
-	return len(v) == 0 || v[len(v)-1] != ' '
-}
-
-// plainHost tells a name or address with a port or none.
-func plainHost(v []byte) bool {
-	for _, c := range v {
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '-' && c != ':' {
-			return false
-		}
-	}
-	return len(v) > 0
-}
-
-// plainLength reads up to nine digits; -1 for anything else.
-func plainLength(v []byte) int {
-	if len(v) == 0 || len(v) > 9 {
-		return -1
-	}
-	n := 0
-	for _, c := range v {
-		if c < '0' || c > '9' {
-			return -1
-		}
-		n = 10*n + int(c-'0')
-	}
-	return n
 }
