@@ -17,12 +17,16 @@ code=0
 if [ $# -gt 0 ]; then
 	$pytest test "$@" || code=$?
 else
-	told=$(mktemp)
-	trap 'rm -f "$told"' EXIT
-	$pytest test/sdk2 test/sdk3 >"$told" 2>&1 &
+	told=$(mktemp -d)
+	trap 'rm -rf "$told"' EXIT
+	$pytest test/sdk2 >"$told/sdk2" 2>&1 &
+	sdk2=$!
+	$pytest test/sdk3 >"$told/sdk3" 2>&1 &
+	sdk3=$!
 	$pytest test/boto3 || code=$?
-	wait $! || code=$?
-	cat "$told"
+	wait $sdk2 || code=$?
+	wait $sdk3 || code=$?
+	cat "$told/sdk2" "$told/sdk3"
 fi
 test/dockerd.sh stop
 exit $code
