@@ -72,6 +72,7 @@ def test_a_bad_request_is_refused(bench, service, operation):
     client = bench.server.client(service, botocore.config.Config(parameter_validation=False))  # which would not send some of these
     with pytest.raises(client.exceptions.ClientError) as caught:
         getattr(client, operation)(**request)
+    client.close()
     error = caught.value.response["Error"]
     assert re.fullmatch(code, error["Code"].split(".")[-1]), error
     assert error["Message"]
