@@ -3,6 +3,7 @@
 package serving
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -133,14 +134,16 @@ func (l *Launcher) Start(ctx context.Context, in Launch) error {
 	if in.Model.Isolated {
 		t.Network = runtime.None
 	}
-	t = taskgroup.Limit(t, in.InstanceType)
-	if in.MemoryBytes > 0 {
-		t.MemoryBytes = in.MemoryBytes
-	}
-	if in.MilliCPU > 0 {
-		t.MilliCPU = in.MilliCPU
-	}
-	return l.Runtime.Start(ctx, t)
+	return l.Runtime.Start(ctx, Limit(t, in.InstanceType, in.MemoryBytes, in.MilliCPU))
+}
+
+// Limit gives a task what its instance type has, or what is said instead where
+// that is not 0.
+func Limit(t runtime.Task, instanceType string, memoryBytes, milliCPU int64) runtime.Task {
+	t = taskgroup.Limit(t, instanceType)
+	t.MemoryBytes = cmp.Or(memoryBytes, t.MemoryBytes)
+	t.MilliCPU = cmp.Or(milliCPU, t.MilliCPU)
+	return t
 }
 
 // modelOf is the data that is laid out before the start.

@@ -70,11 +70,7 @@ func checkAsyncModel(in *sm.CreateEndpointConfigInput, m *sm.DescribeModelOutput
 	if in.AsyncInferenceConfig == nil {
 		return nil
 	}
-	containers := m.Containers
-	if m.PrimaryContainer != nil {
-		containers = append(slices.Clone(containers), *m.PrimaryContainer)
-	}
-	if slices.ContainsFunc(containers, func(c sm.ContainerDefinition) bool { return c.Mode == "MultiModel" }) {
+	if slices.ContainsFunc(serving.ContainersOf(m), func(c sm.ContainerDefinition) bool { return c.Mode == "MultiModel" }) {
 		return fault.Validation("Model %q is a multi-model, which AsyncInferenceConfig does not support.", m.ModelName)
 	}
 	if e := m.InferenceExecutionConfig; e != nil && e.Mode == "Direct" {

@@ -13,7 +13,6 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 	"github.com/sagebrush-ml/sagebrush/internal/serving"
-	"github.com/sagebrush-ml/sagebrush/internal/taskgroup"
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 )
 
@@ -94,14 +93,7 @@ type serverless struct {
 
 // limits is a task with what an instance of the variant may use of the machine.
 func (v *variant) limits(id runtime.ID) runtime.Task {
-	t := taskgroup.Limit(runtime.Task{ID: id}, v.InstanceType)
-	if v.Memory > 0 {
-		t.MemoryBytes = v.Memory
-	}
-	if v.CPU > 0 {
-		t.MilliCPU = v.CPU
-	}
-	return t
+	return serving.Limit(runtime.Task{ID: id}, v.InstanceType, v.Memory, v.CPU)
 }
 
 // spot names one place for a task: which container of which instance of which
@@ -123,6 +115,15 @@ func (d *deployment) fleetOf(r role) *fleet {
 		}
 	}
 	return nil
+}
+
+// routed is the fleet that is served by itself after a step; nil while there is
+// none.
+func (d *deployment) routed(st step) *fleet {
+	if f := d.fleetOf(current); f != nil && !st.promote {
+		return f
+	}
+	return d.fleetOf(next)
 }
 
 // taskID derives the task's name from the endpoint's identity.

@@ -29,7 +29,7 @@ type meterKey struct {
 type meter struct {
 	mu      sync.Mutex
 	samples []sample
-	models  map[string][]float64 // of a multi-model container, by metric
+	models  map[string][]float64 // of a multi-model container, by metric; source: "CloudWatch Metrics for Multi-Model Endpoint Deployments"
 }
 
 // sample is one request.
@@ -141,7 +141,7 @@ func (s *Service) publish(ctx context.Context) {
 			put(dataOfSamples(k.dimensions(config), samples, now))
 		}
 		if len(t.models) > 0 {
-			put(dataOfModels(k.dimensions(""), t.models, now))
+			put(dataOf(k.dimensions(""), t.models, now))
 		}
 	}
 }
@@ -224,22 +224,18 @@ func dataOfSamples(dims []telemetry.Dimension, samples []sample, now time.Time) 
 			hops[s.hosts[h]] = append(hops[s.hosts[h]], float64(took.Microseconds()))
 		}
 	}
-	var out []telemetry.Datum
-	for _, name := range slices.Sorted(maps.Keys(series)) {
-		out = append(out, datum(name, dims, series[name], now))
-	}
+	out := dataOf(dims, series, now)
 	for _, host := range slices.Sorted(maps.Keys(hops)) {
 		out = append(out, datum("ContainerLatency", append(slices.Clone(dims), telemetry.Dimension{Name: "ContainerName", Value: host}), hops[host], now))
 	}
 	return out
 }
 
-// dataOfModels are the metrics of a multi-model endpoint. Source: "CloudWatch
-// Metrics for Multi-Model Endpoint Deployments".
-func dataOfModels(dims []telemetry.Dimension, models map[string][]float64, now time.Time) []telemetry.Datum {
+// dataOf are several metrics of the same dimensions, by name.
+func dataOf(dims []telemetry.Dimension, series map[string][]float64, now time.Time) []telemetry.Datum {
 	var out []telemetry.Datum
-	for _, name := range slices.Sorted(maps.Keys(models)) {
-		out = append(out, datum(name, dims, models[name], now))
+	for _, name := range slices.Sorted(maps.Keys(series)) {
+		out = append(out, datum(name, dims, series[name], now))
 	}
 	return out
 }

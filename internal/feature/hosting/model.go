@@ -33,10 +33,7 @@ func (s *Service) checkModel(ctx context.Context, in *sm.CreateModelInput, r *mo
 	if err := s.Roles.Assumable(ctx, in.ExecutionRoleArn); err != nil {
 		return err
 	}
-	containers := r.Doc.Containers
-	if r.Doc.PrimaryContainer != nil {
-		containers = []sm.ContainerDefinition{*r.Doc.PrimaryContainer}
-	}
+	containers := serving.ContainersOf(r.Doc)
 	if err := checkTogether(in, containers); err != nil {
 		return err
 	}

@@ -17,10 +17,7 @@ func (s *Service) serve(r *endpointRecord, st step) {
 	if r.Status == sm.EndpointStatusCreating && !st.promote {
 		return // not in service yet
 	}
-	main := r.Private.fleetOf(current)
-	if st.promote || main == nil {
-		main = r.Private.fleetOf(next)
-	}
+	main := r.Private.routed(st)
 	if main == nil {
 		return
 	}
@@ -37,12 +34,8 @@ func (s *Service) serve(r *endpointRecord, st step) {
 
 // fleetRoutes are the routes of the fleets that have a share of the traffic.
 func (s *Service) fleetRoutes(o *owner, st step) []fleetRoute {
-	only := o.fleetOf(current)
-	if st.promote || only == nil {
-		only = o.fleetOf(next)
-	}
 	if st.shares == nil {
-		return []fleetRoute{s.fleetRoute(o, only, st.serve, 1)}
+		return []fleetRoute{s.fleetRoute(o, o.routed(st), st.serve, 1)}
 	}
 	var out []fleetRoute
 	for i := range o.Fleets {
