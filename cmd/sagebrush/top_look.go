@@ -175,7 +175,7 @@ func metricData(ctx context.Context, cl *client.Client, begin, end time.Time, qu
 	for {
 		var page struct {
 			MetricDataResults []struct {
-				Id     string //nolint:revive // AWS's spelling
+				Id     string
 				Values []float64
 			}
 			NextToken string

@@ -24,7 +24,7 @@ func gone(c net.Conn) bool {
 	err = rc.Control(func(fd uintptr) {
 		var b [1]byte
 		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		switch err { //nolint:errorlint // a bare errno
+		switch err {
 		case nil:
 			over = n == 0
 		case syscall.EAGAIN, syscall.EINTR:

@@ -90,7 +90,7 @@ func (r *Reader) Next() ([]byte, error) {
 		if kind == last {
 			return r.buf, nil
 		}
-		if kind, n, err = r.header(len(r.buf) + 4); err == io.EOF {
+		if kind, n, err = r.header(len(r.buf) + 4); errors.Is(err, io.EOF) {
 			return nil, r.short(err)
 		} else if err != nil {
 			return nil, err
@@ -157,7 +157,7 @@ func (r *Reader) payload(n int) error {
 }
 
 func (r *Reader) short(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	return fmt.Errorf("read the record at byte %d: %w", r.offset, err)

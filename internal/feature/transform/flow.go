@@ -141,7 +141,7 @@ func (a *agent) open(ctx context.Context, item transfer.Item) (io.Reader, io.Clo
 		return r, r, nil
 	}
 	z, err := gzip.NewReader(bufio.NewReaderSize(r, 64<<10))
-	if err == io.EOF { // an empty object
+	if errors.Is(err, io.EOF) { // an empty object
 		return r, r, nil
 	}
 	if err != nil {

@@ -59,7 +59,6 @@ type fakeEndpoint struct {
 	until            time.Time // Updating
 	failure          string
 	serverless       *int64
-	component        bool
 }
 
 func newWorld(t *testing.T) *world {

@@ -285,17 +285,6 @@ func (tx *alarmTx) get(k alarmKey) *alarm {
 	return tx.s.alarms.get(k)
 }
 
-// of is alarms.of with what this transaction has changed.
-func (tx *alarmTx) of(account, region string) []*alarm {
-	out := tx.s.alarms.of(account, region)
-	for i, a := range out {
-		if b, ok := tx.changed[a.alarmKey]; ok {
-			out[i] = b
-		}
-	}
-	return slices.DeleteFunc(out, func(a *alarm) bool { return a == nil })
-}
-
 func (tx *alarmTx) put(a *alarm) error {
 	doc, err := json.Marshal(a)
 	if err != nil {

@@ -5,6 +5,7 @@ package fusefs
 import (
 	"container/list"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -213,7 +214,7 @@ func (c *cache) read(ctx context.Context, it *Item, p []byte, offset int64) ([]b
 	if err == nil {
 		_, err = io.ReadFull(r, p)
 		r.Close()
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			err = fmt.Errorf("it ends before byte %d: %w", offset+int64(len(p)), io.ErrUnexpectedEOF)
 		}
 	}

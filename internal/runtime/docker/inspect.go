@@ -4,6 +4,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"io"
 	"regexp"
 	"strings"
@@ -131,7 +132,7 @@ func (r *Runtime) initSays(ctx context.Context, id runtime.ID) (string, error) {
 		for line := range strings.Lines(string(text)) {
 			_, last, _ = strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -78,7 +78,7 @@ func (l *follower) fill() error {
 	}
 	text, err := l.lines.next()
 	// A line without an end is the last one's own only if nothing can follow.
-	if err == nil || err == io.EOF && l.last {
+	if err == nil || errors.Is(err, io.EOF) && l.last {
 		drop := min(l.skip, int64(len(text)))
 		l.skip -= drop
 		l.ready = text[drop:]

@@ -12,6 +12,7 @@ import (
 // Phase is what a deployment is at.
 type Phase string
 
+// The phases, in their order.
 const (
 	Provisioning Phase = "Provisioning" // green instances are started
 	Activating   Phase = "Activating"   // a share of the traffic moves to green

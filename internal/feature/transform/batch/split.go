@@ -95,7 +95,7 @@ func (w *whole) Next(buf []byte) ([]byte, error) {
 			return buf, err
 		}
 		return buf, &TooLargeError{Size: int64(len(buf)) + n, Limit: int64(w.limit)}
-	case err != io.EOF:
+	case !errors.Is(err, io.EOF):
 		return buf, err
 	case len(buf) == 0: // nothing to ask for
 		return buf, io.EOF

@@ -80,7 +80,7 @@ func (s *tfRecords) frame(dst, record []byte) ([]byte, error) {
 }
 
 func (s *tfRecords) short(err error) error {
-	if err != io.EOF && !errors.Is(err, io.ErrUnexpectedEOF) {
+	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return err
 	}
 	return s.wrong("the data ends within it")
