@@ -305,7 +305,7 @@ func (s *sink) body(f *os.File, size int64) error {
 type noReadFrom struct{ io.Writer }
 
 func short(err error, n, size int64) error {
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("it ends after %d of its %d bytes: %w", n, size, io.ErrUnexpectedEOF)
 	}
 	return err

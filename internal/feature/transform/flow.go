@@ -233,7 +233,7 @@ func (a *agent) batches(ctx context.Context, i int, item transfer.Item, w *bufio
 	if err := <-written; err != nil {
 		return err
 	}
-	if readErr == io.EOF {
+	if errors.Is(readErr, io.EOF) {
 		return nil
 	}
 	if readErr == nil {

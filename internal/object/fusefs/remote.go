@@ -68,7 +68,7 @@ func (r *resumed) Read(p []byte) (int, error) {
 		if n > 0 {
 			r.stalls = 0
 		}
-		if n > 0 || err == nil || err == io.EOF || r.ctx.Err() != nil {
+		if n > 0 || err == nil || errors.Is(err, io.EOF) || r.ctx.Err() != nil {
 			if n > 0 && !errors.Is(err, io.EOF) {
 				err = nil // it comes again with the next Read
 			}

@@ -157,7 +157,7 @@ func (l *lines) next(buf []byte) ([]byte, error) {
 	l.rest = l.rest[:0]
 	if !l.end {
 		var err error
-		if buf, err = fill(l.r, buf, l.limit); err == io.EOF {
+		if buf, err = fill(l.r, buf, l.limit); errors.Is(err, io.EOF) {
 			l.end = true
 		} else if err != nil {
 			return buf, err
@@ -272,7 +272,7 @@ func (s *records) Next(buf []byte) ([]byte, error) {
 	s.ahead = s.ahead[:0]
 	for s.limit == 0 || len(buf) < s.limit {
 		record, err := s.source.next(s.limit)
-		if err == io.EOF && len(buf) > 0 {
+		if errors.Is(err, io.EOF) && len(buf) > 0 {
 			return buf, nil
 		}
 		if err != nil {
@@ -309,7 +309,7 @@ func (s *recordIO) next(limit int) ([]byte, error) {
 	switch {
 	case err == nil && limit > 0 && len(b) > limit:
 		return nil, &TooLargeError{Size: int64(len(b))}
-	case err == nil || err == io.EOF:
+	case err == nil || errors.Is(err, io.EOF):
 		return b, err
 	case errors.Is(err, recordio.ErrFormat), errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
