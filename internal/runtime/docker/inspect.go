@@ -77,6 +77,9 @@ func (r *Runtime) state(ctx context.Context, id runtime.ID, c container.InspectR
 			s.Started = time.Time{} // only the engine's init was
 		}
 	}
+	if s.Started.After(s.Ended) {
+		s.Started = s.Ended // the engine notes the start when it comes to it, which may be after a short task's end
+	}
 	return s, nil
 }
 
