@@ -41,6 +41,19 @@ type IntoPredictor interface {
 	PredictInto(ctx context.Context, rows *Matrix, values []float32) (Prediction, error)
 }
 
+// Responder is a Model whose requests are no rows of numbers: words, pairs of
+// names and addresses. It reads and writes its bodies itself, in place of
+// Predict, which nothing calls then.
+type Responder interface {
+	// Accepts is the media types that Respond writes; the first is the default.
+	Accepts() []string
+	// Respond appends the answer to a body of the type contentType (with its
+	// parameters) to dst. A client error is one of the body; an error that wraps
+	// ErrContentType says that bodies of the type cannot be read. It is safe for
+	// concurrent use.
+	Respond(ctx context.Context, dst []byte, how Answer, contentType string, body []byte) ([]byte, error)
+}
+
 // Compacter is a Model that holds more than prediction needs.
 type Compacter interface {
 	// Compact gives a model that predicts the same and holds nothing else; it
@@ -77,6 +90,33 @@ type Matrix struct {
 
 // Sparse reports whether m is in CSR form.
 func (m *Matrix) Sparse() bool { return m.Start != nil }
+
+// Row gives row i with all its Cols values. What a sparse row does not store is
+// 0, as the first-party algorithms take it; the row is then written into room,
+// which has Cols values. That of a dense matrix is its own memory.
+func (m *Matrix) Row(i int, room []float32) []float32 {
+	if !m.Sparse() {
+		return m.Values[i*m.Cols : (i+1)*m.Cols]
+	}
+	room = room[:m.Cols]
+	clear(room)
+	for at := m.Start[i]; at < m.Start[i+1]; at++ {
+		room[m.Index[at]] = m.Values[at]
+	}
+	return room
+}
+
+// Dense gives m with all its values, as Row does: m itself when it is dense.
+func (m *Matrix) Dense() *Matrix {
+	if !m.Sparse() {
+		return m
+	}
+	d := &Matrix{Rows: m.Rows, Cols: m.Cols, Values: make([]float32, m.Rows*m.Cols), Label: m.Label, Weight: m.Weight}
+	for i := range m.Rows {
+		m.Row(i, d.Values[i*m.Cols:(i+1)*m.Cols])
+	}
+	return d
+}
 
 // Input is what Train works on.
 type Input struct {
@@ -141,6 +181,9 @@ const (
 	List
 )
 
+// TuneRange is a range of values to search, bounds included.
+type TuneRange struct{ Min, Max float64 }
+
 // Param is one hyperparameter with its bounds.
 type Param struct {
 	Name     string
@@ -153,6 +196,10 @@ type Param struct {
 	Min, Max         *float64
 	OpenMin, OpenMax bool
 	Values           []string // of Enum, and of each item of a List; a List without takes any
+	Auto             bool     // "auto" is a value too: the algorithm chooses
 	Tunable          bool
-	Doc              string // one line for the generated table
+	// Tune is the range that AWS recommends for tuning an Int or Float; nil when
+	// it publishes none. Autotune takes it.
+	Tune *TuneRange
+	Doc  string // one line for the generated table
 }

@@ -8,18 +8,37 @@ import (
 	"math"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 )
 
 // Answer says how a prediction is to be written.
 type Answer struct {
 	Accept string // a media type that the Formatter accepts, lower case
+	// Params is what followed it in the request: "verbose=true".
+	Params string
 	// Batch is set under batch transform (SAGEMAKER_BATCH), where CSV answers
 	// hold one row per line so that they can be assembled by line.
 	Batch bool
 	// Output is SAGEMAKER_INFERENCE_OUTPUT, the content that the caller
 	// selected, in order; nil when unset.
 	Output []string
+}
+
+// Param is the parameter name of the Accept header, "" when it has none. A
+// parameter without a value, as ";verbose", is "true".
+func (a Answer) Param(name string) string {
+	for param := range strings.SplitSeq(a.Params, ";") {
+		key, value, has := strings.Cut(param, "=")
+		if !strings.EqualFold(strings.TrimSpace(key), name) {
+			continue
+		}
+		if !has {
+			return "true"
+		}
+		return strings.Trim(strings.TrimSpace(value), `"`)
+	}
+	return ""
 }
 
 // Formatter is a Model that words its own answers. Others are answered as

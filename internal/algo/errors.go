@@ -15,6 +15,10 @@ type clientError struct{ err error }
 func (e *clientError) Error() string { return e.err.Error() }
 func (e *clientError) Unwrap() error { return e.err }
 
+// ErrContentType is what a Responder's error wraps for a body of a type that it
+// does not read.
+var ErrContentType = errors.New("unsupported content type")
+
 // ClientErrorf makes an error that is the user's to mend. It formats as
 // fmt.Errorf does, %w included. The text carries no head: failureText adds
 // "ClientError: " where the service would.

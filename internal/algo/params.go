@@ -84,6 +84,9 @@ func (p *Params) take(param Param, raw map[string]string) string {
 
 // parse gives value in the form that the getters read.
 func (q Param) parse(value string) (string, error) {
+	if q.Auto && strings.EqualFold(strings.TrimSpace(value), auto) {
+		return auto, nil
+	}
 	switch q.Kind {
 	case Int:
 		value = strings.TrimSpace(value)
@@ -138,6 +141,9 @@ func (q Param) parse(value string) (string, error) {
 	return value, nil
 }
 
+// auto is the value that leaves the choice to the algorithm.
+const auto = "auto"
+
 // within reports whether x lies between the bounds of q.
 func (q Param) within(x float64) bool {
 	switch {
@@ -152,6 +158,10 @@ func (q Param) within(x float64) bool {
 // Range is what q allows, as the toolkit writes it: "[0, 1]", "(0, +inf)" or
 // "['gbtree', 'dart']"; "any text" where everything is allowed.
 func (q Param) Range() string {
+	if q.Auto {
+		q.Auto = false
+		return auto + " or " + q.Range()
+	}
 	switch q.Kind {
 	case Int, Float:
 		low, high := "(-inf", "+inf)"
@@ -222,6 +232,22 @@ func splitList(value string) []string {
 func (p Params) Has(name string) bool {
 	p.must(name)
 	return p.given[name]
+}
+
+// Auto reports whether the value of name is "auto", given or by default. The
+// other getters must not be asked then.
+func (p Params) Auto(name string) bool { return p.must(name) == auto }
+
+// Values are all hyperparameters by name, those that were not given with their
+// defaults; what has neither is left out.
+func (p Params) Values() map[string]string {
+	all := make(map[string]string, len(p.values))
+	for name, value := range p.values {
+		if value != "" || p.given[name] {
+			all[name] = value
+		}
+	}
+	return all
 }
 
 // Int is the value of an Int.

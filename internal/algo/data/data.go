@@ -18,6 +18,22 @@ type Options struct {
 	Weights bool // CSV has the instance weight in its second column
 	Threads int  // worker goroutines; 0 is one per core
 	NoLabel bool // rows hold features alone, as in inference requests
+
+	// What follows is for Load alone.
+
+	// Formats are those that the channel may have, the first the one of a
+	// channel that does not say; nil is what the XGBoost container takes.
+	Formats []Format
+	// Unsupervised reads labels only to leave them out: a CSV has one in front of
+	// each row unless its content type says label_size=0, as AWS has it.
+	Unsupervised bool
+	// Cols is how many features each row must have, 0 for any: feature_dim.
+	Cols int
+	// Finite refuses missing values, NaN and infinity.
+	Finite bool
+	// CheckLabel refuses a label by an error that says what was expected; nil
+	// takes all.
+	CheckLabel func(y float32) error
 }
 
 // source is one file, or one payload under the name "".

@@ -55,29 +55,60 @@ func ParseType(contentType string) (f Format, params map[string]string, ok bool)
 	return f, params, ok
 }
 
-// trainFormat is the format of a training channel: libsvm when the content
-// type is absent, as the XGBoost container has it. A CSV that says its
-// label_size must say 1, or 0 when it is read without labels.
-func trainFormat(contentType string, noLabel bool) (Format, error) {
-	if strings.TrimSpace(contentType) == "" {
-		return LibSVM, nil
+// containerFormats are those of the XGBoost container, libsvm being what a
+// channel holds that does not say.
+var containerFormats = []Format{LibSVM, CSV, Parquet, RecordIO}
+
+// contentTypes are the names of the formats, in the order in which they are told.
+var contentTypes = []string{"csv", "libsvm", "parquet", "recordio-protobuf",
+	"text/csv", "text/libsvm", "text/x-libsvm", "application/x-parquet", "application/x-recordio-protobuf"}
+
+// accepted lists the content types of formats.
+func accepted(formats []Format) string {
+	var list []string
+	for _, name := range contentTypes {
+		if slices.Contains(formats, media[name]) {
+			list = append(list, name)
+		}
 	}
-	size := "1"
-	if noLabel {
-		size = "0"
+	return strings.Join(list, ", ")
+}
+
+// trainFormat is the format of a training channel. noLabel is set where a CSV
+// says that it has none, which an unsupervised algorithm takes.
+func trainFormat(contentType string, opts Options) (f Format, noLabel bool, err error) {
+	formats := opts.Formats
+	if formats == nil {
+		formats = containerFormats
+	}
+	if strings.TrimSpace(contentType) == "" {
+		return formats[0], opts.NoLabel, nil
 	}
 	f, params, ok := ParseType(contentType)
-	switch {
-	case !ok || f == JSON || f == JSONLines:
-		return "", algo.ClientErrorf("%s is not an accepted ContentType: csv, libsvm, parquet, recordio-protobuf, "+
-			"text/csv, text/libsvm, text/x-libsvm, application/x-parquet, application/x-recordio-protobuf.", contentType)
-	case f == CSV && params["label_size"] != "" && params["label_size"] != size:
-		return "", algo.ClientErrorf("%s is not an accepted csv ContentType. "+
-			"Optional parameter label_size must be equal to %s", contentType, size)
-	case f == Parquet:
-		return "", algo.ClientErrorf("ContentType %s is not built yet; use text/csv, text/libsvm or application/x-recordio-protobuf", contentType)
+	if !ok || !slices.Contains(formats, f) {
+		return "", false, algo.ClientErrorf("%s is not an accepted ContentType: %s.", contentType, accepted(formats))
 	}
-	return f, nil
+	size := params["label_size"]
+	switch {
+	case f == CSV && opts.Unsupervised:
+		if size != "" && size != "0" && size != "1" {
+			return "", false, algo.ClientErrorf("%s is not an accepted csv ContentType. Optional parameter label_size must be 0 or 1", contentType)
+		}
+		return f, size == "0", nil
+	case f == CSV && size != "" && size != labelSize(opts.NoLabel):
+		return "", false, algo.ClientErrorf("%s is not an accepted csv ContentType. "+
+			"Optional parameter label_size must be equal to %s", contentType, labelSize(opts.NoLabel))
+	case f == Parquet:
+		return "", false, algo.ClientErrorf("ContentType %s is not built yet; use text/csv, text/libsvm or application/x-recordio-protobuf", contentType)
+	}
+	return f, opts.NoLabel, nil
+}
+
+func labelSize(noLabel bool) string {
+	if noLabel {
+		return "0"
+	}
+	return "1"
 }
 
 // emptyFiles is ErrNoRows for so many files, all empty.
@@ -108,35 +139,22 @@ func Load(ch *algo.Channel, opts Options) (*algo.Matrix, error) {
 }
 
 func load(ch *algo.Channel, opts Options) (*algo.Matrix, error) {
-	format, err := trainFormat(ch.ContentType, opts.NoLabel)
+	format, noLabel, err := trainFormat(ch.ContentType, opts)
 	if err != nil {
 		return nil, err
 	}
-	dir, names := filepath.Dir(ch.Dir), []string{filepath.Base(ch.Dir) + "_0"}
-	switch {
-	case !ch.Pipe:
-		dir = ch.Dir
-		if names, err = files(dir); err != nil {
-			return nil, err
-		}
-	case format == LibSVM:
+	if ch.Pipe && format == LibSVM {
 		return nil, algo.ClientErrorf("libsvm cannot be read in Pipe mode, as in the container: " +
 			"use File mode, or the ContentType text/csv or application/x-recordio-protobuf")
 	}
-	var sources []source
-	for _, name := range names {
-		b, release, err := mapFile(filepath.Join(dir, filepath.FromSlash(name)))
-		if err != nil {
-			return nil, fmt.Errorf("read file: %w", err)
-		}
-		defer release()
-		sources = append(sources, source{name, b})
+	// Of RecordIO each object is sent as it is.
+	sources, release, err := open(ch, 0, ch.Wrapped && format != RecordIO)
+	if err != nil {
+		return nil, err
 	}
-	if ch.Wrapped && format != RecordIO { // of RecordIO each object is sent as it is
-		if sources, err = unwrap(sources); err != nil {
-			return nil, err
-		}
-	}
+	defer release()
+	asked := opts
+	opts.NoLabel = noLabel || opts.Unsupervised && format == RecordIO
 	m := new(algo.Matrix)
 	switch format {
 	case CSV:
@@ -154,7 +172,48 @@ func load(ch *algo.Channel, opts Options) (*algo.Matrix, error) {
 	case m.Rows == 0:
 		return nil, algo.ClientErrorf("%w", emptyFiles(len(sources)))
 	}
+	if err := check(m, sources, format, opts); err != nil {
+		return nil, err
+	}
+	if asked.Unsupervised {
+		m.Label = nil
+	}
 	return m, nil
+}
+
+// open gives the files of ch, of a channel in Pipe mode those of the epoch,
+// which counts from 0. unwrapped takes the records of RecordIO apart. release
+// must follow when the content is no longer needed.
+func open(ch *algo.Channel, epoch int, unwrapped bool) (sources []source, release func(), err error) {
+	dir, names := filepath.Dir(ch.Dir), []string{fmt.Sprintf("%s_%d", filepath.Base(ch.Dir), epoch)}
+	if !ch.Pipe {
+		dir = ch.Dir
+		if names, err = files(dir); err != nil {
+			return nil, nil, err
+		}
+	}
+	var mapped []func()
+	release = func() {
+		for _, f := range mapped {
+			f()
+		}
+	}
+	for _, name := range names {
+		b, done, err := mapFile(filepath.Join(dir, filepath.FromSlash(name)))
+		if err != nil {
+			release()
+			return nil, nil, fmt.Errorf("read file: %w", err)
+		}
+		mapped = append(mapped, done)
+		sources = append(sources, source{name, b})
+	}
+	if unwrapped {
+		if sources, err = unwrap(sources); err != nil {
+			release()
+			return nil, nil, err
+		}
+	}
+	return sources, release, nil
 }
 
 // files lists the data files of dir, relative to it with slashes, sorted.

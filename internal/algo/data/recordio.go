@@ -22,7 +22,12 @@ import (
 // Its errors are client errors that tell the record, from 1.
 func ReadRecordIO(b []byte, opts Options) (*algo.Matrix, error) {
 	m := new(algo.Matrix)
-	return m, readRecordIO(m, []source{{b: b}}, opts)
+	return m, ReadRecordIOInto(m, b, opts)
+}
+
+// ReadRecordIOInto is ReadRecordIO into m, whose memory is used again.
+func ReadRecordIOInto(m *algo.Matrix, b []byte, opts Options) error {
+	return readRecordIO(m, []source{{b: b}}, opts)
 }
 
 // records is what one source holds.

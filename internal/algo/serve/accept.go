@@ -40,15 +40,16 @@ func mediaType(s string) string {
 }
 
 // choose picks the type with the highest q in the Accept headers, of equals the
-// first named; a wildcard leaves the choice to the default where that fits. The
-// header value is shared and must not be changed.
-func (a accepts) choose(accept []string) (chosen string, header []string, ok bool) {
+// first named; a wildcard leaves the choice to the default where that fits.
+// params is what the element had behind the type. The header value is shared and
+// must not be changed.
+func (a accepts) choose(accept []string) (chosen, params string, header []string, ok bool) {
 	if len(accept) == 0 {
-		return a.types[a.fallback], a.headers[a.fallback], true
+		return a.types[a.fallback], "", a.headers[a.fallback], true
 	}
 	if len(accept) == 1 { // the plain case, without garbage
 		if i := slices.Index(a.types, accept[0]); i >= 0 {
-			return a.types[i], a.headers[i], true
+			return a.types[i], "", a.headers[i], true
 		}
 	}
 	best, bestQ := -1, 0.0
@@ -63,6 +64,7 @@ func (a accepts) choose(accept []string) (chosen string, header []string, ok boo
 			if i := a.match(typ); i >= 0 {
 				if q := quality(element); q > bestQ {
 					best, bestQ = i, q
+					_, params, _ = strings.Cut(element, ";")
 				}
 			}
 		}
@@ -71,9 +73,9 @@ func (a accepts) choose(accept []string) (chosen string, header []string, ok boo
 		best = a.fallback
 	}
 	if best < 0 {
-		return "", nil, false
+		return "", "", nil, false
 	}
-	return a.types[best], a.headers[best], true
+	return a.types[best], params, a.headers[best], true
 }
 
 // match is the index of the written type that typ, which may be a wildcard,

@@ -37,8 +37,9 @@ type handler struct {
 	*settings
 	model   algo.Model
 	into    algo.IntoPredictor // nil when the model is none
-	format  algo.Formatter
-	check   algo.RowChecker // nil when the model has none
+	respond algo.Responder     // nil when the model predicts rows
+	format  algo.Formatter     // nil when the model is a Responder
+	check   algo.RowChecker    // nil when the model has none
 	accepts accepts
 
 	// Of one model among many: its memory, who uses it, the table included, and
@@ -123,13 +124,18 @@ func (s *settings) handler(model algo.Model) (*handler, error) {
 	}
 	h := &handler{settings: s, model: model}
 	h.into, _ = model.(algo.IntoPredictor)
-	h.format, _ = model.(algo.Formatter)
-	if h.format == nil {
-		h.format = scores{}
-	}
 	h.check, _ = model.(algo.RowChecker)
+	var types []string
+	if h.respond, _ = model.(algo.Responder); h.respond != nil {
+		types = h.respond.Accepts()
+	} else {
+		if h.format, _ = model.(algo.Formatter); h.format == nil {
+			h.format = scores{}
+		}
+		types = h.format.Accepts()
+	}
 	var err error
-	if h.accepts, err = newAccepts(h.format.Accepts(), s.preferred); err != nil {
+	if h.accepts, err = newAccepts(types, s.preferred); err != nil {
 		return nil, err
 	}
 	return h, nil
@@ -230,21 +236,27 @@ func (h *handler) answer(ctx context.Context, q *request, body []byte, sent stri
 	if len(body) == 0 {
 		return nil, refuse(http.StatusNoContent, "")
 	}
-	format, no := h.readRows(q, body, sent)
-	if no != nil {
-		return nil, no
+	var format data.Format
+	if h.respond == nil {
+		if format, no = h.readRows(q, body, sent); no != nil {
+			return nil, no
+		}
 	}
-	chosen, contentType, ok := h.accepts.choose(accept)
+	chosen, params, contentType, ok := h.accepts.choose(accept)
 	if !ok {
 		return nil, refuse(http.StatusNotAcceptable, "Accept type %s is not supported. Please use supported accept types: %s.",
-			strings.Join(accept, ", "), strings.Join(h.format.Accepts(), ", "))
+			strings.Join(accept, ", "), strings.Join(h.accepts.types, ", "))
 	}
-	if h.check != nil {
+	how := algo.Answer{Accept: chosen, Params: params, Batch: h.batch, Output: h.output}
+	if h.check != nil && h.respond == nil {
 		if err := h.check.CheckRows(string(format), &q.rows); err != nil {
 			return nil, refuse(http.StatusBadRequest, "Unable to evaluate payload provided: %v", err)
 		}
 	}
-	if err := h.predict(ctx, q, chosen); err != nil {
+	if err := h.predict(ctx, q, how, sent, body); err != nil {
+		if errors.Is(err, algo.ErrContentType) {
+			return nil, refuse(http.StatusUnsupportedMediaType, "%v", err)
+		}
 		if algo.IsClientError(err) {
 			return nil, refuse(http.StatusBadRequest, "Unable to evaluate payload provided: %v", err)
 		}
@@ -256,12 +268,16 @@ func (h *handler) answer(ctx context.Context, q *request, body []byte, sent stri
 
 // predict fills q.out with the formatted prediction. A panic of the model is
 // an error of this request alone.
-func (h *handler) predict(ctx context.Context, q *request, accept string) (err error) {
+func (h *handler) predict(ctx context.Context, q *request, how algo.Answer, sent string, body []byte) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the model failed: %v", p)
 		}
 	}()
+	if h.respond != nil {
+		q.out, err = h.respond.Respond(ctx, q.out[:0], how, sent, body)
+		return err
+	}
 	var p algo.Prediction
 	if h.into != nil {
 		p, err = h.into.PredictInto(ctx, &q.rows, q.values)
@@ -272,7 +288,7 @@ func (h *handler) predict(ctx context.Context, q *request, accept string) (err e
 	if err != nil {
 		return err
 	}
-	q.out, err = h.format.Format(q.out[:0], algo.Answer{Accept: accept, Batch: h.batch, Output: h.output}, p)
+	q.out, err = h.format.Format(q.out[:0], how, p)
 	return err
 }
 
@@ -314,7 +330,8 @@ func (h *handler) readRows(q *request, body []byte, contentType string) (data.Fo
 	format, ok := typeOf(contentType, body)
 	if !ok {
 		return "", refuse(http.StatusUnsupportedMediaType, "Content-type %s is not supported. "+
-			"Supported content-types are text/csv, text/libsvm, text/x-libsvm, application/json and application/jsonlines", contentType)
+			"Supported content-types are text/csv, text/libsvm, text/x-libsvm, application/json, application/jsonlines and "+
+			"application/x-recordio-protobuf", contentType)
 	}
 	var err error
 	switch format {
@@ -326,6 +343,8 @@ func (h *handler) readRows(q *request, body []byte, contentType string) (data.Fo
 		err = data.ReadJSONInto(&q.rows, body)
 	case data.JSONLines:
 		err = data.ReadJSONLinesInto(&q.rows, body)
+	case data.RecordIO:
+		err = data.ReadRecordIOInto(&q.rows, body, rowOptions)
 	}
 	if err == nil && q.rows.Rows == 0 {
 		err = errors.New("the payload holds no rows")
@@ -353,5 +372,5 @@ func typeOf(contentType string, body []byte) (format data.Format, ok bool) {
 		return data.CSV, true
 	}
 	format, _, ok = data.ParseType(contentType)
-	return format, ok && format != data.Parquet && format != data.RecordIO
+	return format, ok && format != data.Parquet
 }

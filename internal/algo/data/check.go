@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package data
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"strconv"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/recordio"
+)
+
+// check compares m, read from sources, with what opts asks of its rows, and
+// makes m.Cols what is asked for where a sparse table happens to be narrower.
+func check(m *algo.Matrix, sources []source, format Format, opts Options) error {
+	if opts.Cols > 0 && m.Cols != opts.Cols {
+		if m.Sparse() && m.Cols < opts.Cols {
+			m.Cols = opts.Cols
+		} else {
+			return tooWide(m, sources, format, opts)
+		}
+	}
+	if opts.Finite {
+		for at, v := range m.Values {
+			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+				row, col := cell(m, at)
+				return algo.ClientErrorf("%s: feature %d is %s; a finite number was expected", placeOf(sources, format, row), col+1, orMissing(v))
+			}
+		}
+	}
+	if opts.CheckLabel != nil {
+		for row, y := range m.Label {
+			if err := opts.CheckLabel(y); err != nil {
+				return algo.ClientErrorf("%s: the label is %s; %w", placeOf(sources, format, row), orMissing(y), err)
+			}
+		}
+	}
+	return nil
+}
+
+// tooWide tells of the first row that has not opts.Cols features.
+func tooWide(m *algo.Matrix, sources []source, format Format, opts Options) error {
+	row, has := 0, m.Cols
+	if m.Sparse() {
+		for row < m.Rows && (m.Start[row] == m.Start[row+1] || int(m.Index[m.Start[row+1]-1]) < opts.Cols) {
+			row++
+		}
+		if row == m.Rows { // only the shapes of the vectors say so
+			row = 0
+		} else {
+			has = int(m.Index[m.Start[row+1]-1]) + 1
+		}
+	}
+	hint := ""
+	if format == CSV && opts.Unsupervised && !opts.NoLabel {
+		hint = " and a label, which a CSV without the content type text/csv;label_size=0 has"
+	}
+	return algo.ClientErrorf("%s: has %s%s, but feature_dim is %d", placeOf(sources, format, row), plural(has, "feature"), hint, opts.Cols)
+}
+
+// cell is the row and column of value at of m.
+func cell(m *algo.Matrix, at int) (row, col int) {
+	if !m.Sparse() {
+		return at / m.Cols, at % m.Cols
+	}
+	for m.Start[row+1] <= int64(at) {
+		row++
+	}
+	return row, int(m.Index[at])
+}
+
+// orMissing writes v; NaN is also what stands for an empty field.
+func orMissing(v float32) string {
+	if math.IsNaN(float64(v)) {
+		return "missing or NaN"
+	}
+	return strconv.FormatFloat(float64(v), 'g', -1, 32)
+}
+
+// placeOf says where a row of the table is that sources make, by reading them
+// once more: it is asked for once, when training ends.
+func placeOf(sources []source, format Format, row int) string {
+	for i := range sources {
+		src := &sources[i]
+		if format == RecordIO {
+			r := recordio.NewReader(bytes.NewReader(src.b), 0)
+			n := 0
+			for ; ; n++ {
+				if _, err := r.Next(); err != nil {
+					break
+				}
+				if n == row {
+					p := records{src: src}
+					return p.place(n + 1)
+				}
+			}
+			row -= n
+			continue
+		}
+		for from := skipBOM(src.b); from < len(src.b); {
+			to := lineEnd(src.b, from)
+			if c := (chunk{src, from, to}); !blank(c.bytes()) && !comment(c.bytes(), format) {
+				if row == 0 {
+					return c.place(0)
+				}
+				row--
+			}
+			from = to
+		}
+	}
+	return fmt.Sprintf("row %d", row+1)
+}
+
+// comment reports whether a line of libsvm holds nothing else.
+func comment(line []byte, format Format) bool {
+	return format == LibSVM && bytes.HasPrefix(bytes.TrimLeft(line, " \t"), []byte("#"))
+}
+
+// Text is one text file of a channel.
+type Text struct {
+	Name  string // its path below the channel
+	Bytes []byte
+}
+
+// Place says where the byte at offset i of t is, as errors of Load do: "file
+// a.txt, line 3".
+func (t Text) Place(i int) string {
+	return chunk{&source{t.Name, t.Bytes}, 0, len(t.Bytes)}.place(i)
+}
+
+// OpenText gives the files of a channel that holds no table, in the order of
+// their paths; of one in Pipe mode the stream of an epoch, which counts from 0.
+// With RecordWrapperType RecordIO each record is a file. The bytes are of use
+// until release. A channel without a byte is a client error that wraps ErrNoRows.
+func OpenText(ch *algo.Channel, epoch int) (texts []Text, release func(), err error) {
+	sources, release, err := open(ch, epoch, ch.Wrapped)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s channel: %w", ch.Name, err)
+	}
+	size := 0
+	for _, src := range sources {
+		size += len(src.b)
+		texts = append(texts, Text{src.name, src.b})
+	}
+	if size == 0 {
+		release()
+		err := error(emptyFiles(len(sources)))
+		if len(sources) == 0 {
+			err = ErrNoRows
+		}
+		return nil, nil, algo.ClientErrorf("%s channel: %w", ch.Name, err)
+	}
+	return texts, release, nil
+}
