@@ -23,7 +23,7 @@ test-py: build venv ## boto3, AWS CLI, SageMaker SDK v2 and v3 against bin/sageb
 	test/py.sh $(PYTEST)
 
 venv: ## the clients' virtual environments under .venv
-	test/venv.sh boto3 sdk2 sdk3
+	test/venv.sh boto3 sdk2 sdk3 quality
 
 bench: build venv ## measures, and writes docs/benchmarks.md
 	.venv/boto3/bin/python test/bench/bench.py

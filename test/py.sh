@@ -15,7 +15,7 @@ fi
 pytest=".venv/boto3/bin/python -m pytest"
 code=0
 if [ $# -gt 0 ]; then
-	$pytest test "$@" || code=$?
+	$pytest test --ignore=test/quality "$@" || code=$?
 else
 	told=$(mktemp -d)
 	trap 'rm -rf "$told"' EXIT
@@ -23,10 +23,13 @@ else
 	sdk2=$!
 	$pytest test/sdk3 >"$told/sdk3" 2>&1 &
 	sdk3=$!
+	.venv/quality/bin/python -m pytest test/quality >"$told/quality" 2>&1 &
+	quality=$!
 	$pytest test/boto3 || code=$?
 	wait $sdk2 || code=$?
 	wait $sdk3 || code=$?
-	cat "$told/sdk2" "$told/sdk3"
+	wait $quality || code=$?
+	cat "$told/sdk2" "$told/sdk3" "$told/quality"
 fi
 test/dockerd.sh stop
 exit $code

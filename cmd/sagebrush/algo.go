@@ -13,9 +13,11 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/builtin"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/data"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/serve"
 )
 
@@ -39,7 +41,10 @@ func (r algoRoot) algorithm() (algo.Algorithm, error) {
 	return a, nil
 }
 
-type algoTrainCmd struct{ algoRoot }
+type algoTrainCmd struct {
+	algoRoot
+	Times bool `help:"Say at the end, on stderr, how long reading the data and the whole took."`
+}
 
 // Run trains; the exit code is the container's.
 func (c *algoTrainCmd) Run() error {
@@ -47,9 +52,15 @@ func (c *algoTrainCmd) Run() error {
 	if err != nil {
 		return err
 	}
+	began := time.Now()
 	useShare()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
+	if c.Times {
+		defer func() {
+			fmt.Fprintf(os.Stderr, "read %.6f s, whole %.6f s\n", data.Spent().Seconds(), time.Since(began).Seconds())
+		}()
+	}
 	if code := algo.RunTrain(ctx, a, c.Root, os.Stdout); code != 0 {
 		return exitError(code)
 	}

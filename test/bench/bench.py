@@ -28,8 +28,10 @@ import overhead  # noqa: E402
 import page  # noqa: E402
 import pipe  # noqa: E402
 import program  # noqa: E402
+import quality  # noqa: E402
 import records  # noqa: E402
 import serverless  # noqa: E402
+import speed  # noqa: E402
 import transform  # noqa: E402
 from lab import Lab, table  # noqa: E402
 
@@ -44,6 +46,8 @@ PARTS = {
     "transform": ("Batch transform beside a loop in Python", transform.run),
     "records": ("Create, Describe and List with many training jobs stored", records.run),
     "boosting": ("XGBoost beside the Python library", boosting.run),
+    "algorithms": ("The built-in algorithms beside libraries", speed.run),
+    "quality": ("What the built-in algorithms learn, beside libraries", quality.run),
     "pipe": ("Pipe mode: a FIFO beside the file", pipe.run),
     "channels": ("A job on a large channel in File and FastFile mode", channels.run),
     "overhead": ("Jobs of one's own code beside the same program run by hand", overhead.run),

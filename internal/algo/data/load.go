@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 )
@@ -124,6 +126,13 @@ const maxFolders = 3
 // that it holds no rows: of several hosts one may get none.
 var ErrNoRows = errors.New("no data files found")
 
+// spent is how long all calls of Load took, in nanoseconds.
+var spent atomic.Int64
+
+// Spent is how long Load took in this process: the part of a training that is
+// reading, which benchmarks tell apart.
+func Spent() time.Duration { return time.Duration(spent.Load()) }
+
 // Load reads a whole training channel, its files in the order of their paths,
 // as one matrix: of a channel in Pipe mode its first epoch. CSV gives a dense
 // one, libsvm a sparse one, RecordIO-protobuf what its tensors are. Files whose
@@ -131,6 +140,8 @@ var ErrNoRows = errors.New("no data files found")
 // channel among them, are client errors that name the file, its path below the
 // channel, and the line.
 func Load(ch *algo.Channel, opts Options) (*algo.Matrix, error) {
+	began := time.Now()
+	defer func() { spent.Add(int64(time.Since(began))) }()
 	m, err := load(ch, opts)
 	if err != nil {
 		return nil, fmt.Errorf("%s channel: %w", ch.Name, err)
