@@ -85,7 +85,8 @@ class Model:
 
 
 class Trainer:
-    """Trains below a folder. Called with an algorithm, hyperparameters and channels {name: bytes of a CSV, or (content type, bytes)}."""
+    """Trains below a folder. Called with an algorithm, hyperparameters and channels {name: bytes of a CSV, or
+    (content type, bytes), or (content type, bytes, distribution)}."""
 
     def __init__(self, folder):
         self.folder, self.models = pathlib.Path(folder), []
@@ -96,8 +97,8 @@ class Trainer:
         (root / "input/config").mkdir(parents=True)
         told = {}
         for name, data in channels.items():
-            content_type, data = data if isinstance(data, tuple) else ("text/csv", data)
-            told[name] = {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated", "RecordWrapperType": "None", "ContentType": content_type}
+            content_type, data, distribution = (*data, "FullyReplicated")[:3] if isinstance(data, tuple) else ("text/csv", data, "FullyReplicated")
+            told[name] = {"TrainingInputMode": "File", "S3DistributionType": distribution, "RecordWrapperType": "None", "ContentType": content_type}
             (root / "input/data" / name).mkdir(parents=True)
             (root / "input/data" / name / "part-0").write_bytes(data)
         for name, content in (("hyperparameters", {k: str(v) for k, v in hyperparameters.items()}), ("inputdataconfig", told),

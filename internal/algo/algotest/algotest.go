@@ -39,16 +39,29 @@ type Case struct {
 type Channel struct {
 	ContentType string
 	Files       map[string]string
+	// How the channel's S3DataDistributionType is, where the algorithm minds.
+	Distribution Distribution
 }
+
+// Distribution is how hosts share a channel.
+type Distribution int
+
+// Either of them will do for an algorithm that takes both; then several hosts
+// get parts, and one host all.
+const (
+	Either Distribution = iota
+	Sharded
+	Replicated
+)
 
 // CSV is a channel of one CSV file.
 func CSV(text string) Channel {
-	return Channel{"text/csv", map[string]string{"data.csv": text}}
+	return Channel{ContentType: "text/csv", Files: map[string]string{"data.csv": text}}
 }
 
 // LibSVM is a channel of one libsvm file.
 func LibSVM(text string) Channel {
-	return Channel{"text/libsvm", map[string]string{"data.libsvm": text}}
+	return Channel{ContentType: "text/libsvm", Files: map[string]string{"data.libsvm": text}}
 }
 
 // patience is how long a cancelled training may take to end.
@@ -98,7 +111,7 @@ func input(t *testing.T, a algo.Algorithm, params map[string]string, channels ma
 				t.Fatal(err)
 			}
 		}
-		in.Channels[name] = &algo.Channel{Name: name, Dir: dir, ContentType: c.ContentType}
+		in.Channels[name] = &algo.Channel{Name: name, Dir: dir, ContentType: c.ContentType, Sharded: c.Distribution == Sharded}
 	}
 	return in
 }
@@ -247,7 +260,7 @@ func garbage(t *testing.T, a algo.Algorithm, c Case) {
 		} {
 			t.Run(name+" holds "+what, func(t *testing.T) {
 				channels := maps.Clone(c.Channels)
-				channels[name] = Channel{ch.ContentType, files}
+				channels[name] = Channel{ch.ContentType, files, ch.Distribution}
 				_, err := a.Train(t.Context(), input(t, a, c.Params, channels, 2))
 				if err == nil {
 					t.Fatal("trained on garbage")

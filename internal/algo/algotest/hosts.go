@@ -63,7 +63,7 @@ func hostNames(n int) []string {
 
 // shard is the lines of c that host rank of n gets: a stretch of each file.
 func shard(c Channel, rank, n int) Channel {
-	part := Channel{c.ContentType, map[string]string{}}
+	part := Channel{c.ContentType, map[string]string{}, c.Distribution}
 	for name, text := range c.Files {
 		lines := strings.SplitAfter(text, "\n")
 		if lines[len(lines)-1] == "" {
@@ -83,19 +83,21 @@ func trainOn(t *testing.T, a algo.Algorithm, c Case, n int, lastHasAll bool) []a
 		channels := map[string]Channel{}
 		for name, ch := range c.Channels {
 			switch {
+			case ch.Distribution == Replicated:
+				channels[name] = ch
 			case !lastHasAll:
 				channels[name] = shard(ch, rank, n)
 			case rank == n-1:
 				channels[name] = ch
 			default:
-				channels[name] = Channel{ContentType: ch.ContentType}
+				channels[name] = Channel{ContentType: ch.ContentType, Distribution: ch.Distribution}
 			}
 		}
 		inputs[rank] = input(t, a, c.Params, channels, 2)
 		inputs[rank].Hosts = hostNames(n)
 		inputs[rank].Host = inputs[rank].Hosts[rank]
-		for _, ch := range inputs[rank].Channels {
-			ch.Sharded = true
+		for name, ch := range inputs[rank].Channels {
+			ch.Sharded = c.Channels[name].Distribution != Replicated
 		}
 	}
 	models := make([]algo.Model, n)
@@ -147,7 +149,7 @@ func garbageOnOneHost(t *testing.T, a algo.Algorithm, c Case) {
 	inputs := []algo.Input{input(t, a, c.Params, c.Channels, 1), {}}
 	bad := map[string]Channel{}
 	for name, ch := range c.Channels {
-		bad[name] = Channel{ch.ContentType, map[string]string{"x": "1,apple,2\n"}}
+		bad[name] = Channel{ch.ContentType, map[string]string{"x": "1,apple,2\n"}, ch.Distribution}
 	}
 	inputs[1] = input(t, a, c.Params, bad, 1)
 	failed := Together(t, 2, func(peers *collective.Group) error {

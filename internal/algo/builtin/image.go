@@ -30,7 +30,8 @@ var repositories = map[string]repository{
 	"sagemaker-xgboost": {"xgboost", []string{
 		"0.90-1-cpu-py3", "0.90-2-cpu-py3", "1.0-1-cpu-py3", "1.2-1", "1.2-2", "1.3-1", "1.5-1", "1.7-1", "3.0-5", "3.2-0",
 	}},
-	"xgboost": {"xgboost", []string{"1", "latest"}},
+	"randomcutforest": {"randomcutforest", []string{"1", "latest"}},
+	"xgboost":         {"xgboost", []string{"1", "latest"}},
 }
 
 // version is a tag without what is not a version.
@@ -124,7 +125,11 @@ type Repository struct {
 
 // Repositories are all repositories of built images, by name.
 func Repositories() []Repository {
-	registries := map[string]string{"sagemaker-xgboost": "683313688378", "xgboost": "811284229777"}
+	registries := map[string]string{
+		"randomcutforest":   "382416733822",
+		"sagemaker-xgboost": "683313688378",
+		"xgboost":           "811284229777",
+	}
 	var out []Repository
 	for _, name := range slices.Sorted(maps.Keys(repositories)) {
 		out = append(out, Repository{registries[name], name, slices.Clone(repositories[name].tags)})
