@@ -20,9 +20,9 @@ class Workload:
     algorithm: str  # as in `sagebrush algo train`
     title: str  # "200,000 x 100, 20 components"
     parameters: dict  # hyperparameters of ours
-    make: typing.Callable  # make(folder, quick) writes the data and gives {channel: (content type, path)}; paths lie in folder
+    make: typing.Callable  # make(folder, quick) writes the data and gives {channel: (content type, path[, distribution])}, paths in folder
     peer: str  # a Python script; sys.argv[1:] are the paths of the channels by name. It must end with tell(read, fit), seconds each
-    library: str  # a Python module whose __version__ is told, "sklearn"
+    library: str  # the peer's package, "scikit-learn"
     times: int = 3
     say: str = ""  # a sentence for the page
 
@@ -31,8 +31,8 @@ class Workload:
 HEAD = """
 import sys, time
 def tell(read, fit):
-    import importlib
-    print(f"read {read:.6f} s, fit {fit:.6f} s, version {importlib.import_module(LIBRARY).__version__}", file=sys.stderr)
+    import importlib.metadata
+    print(f"read {read:.6f} s, fit {fit:.6f} s, version {importlib.metadata.version(LIBRARY)}", file=sys.stderr)
 """
 
 
@@ -64,16 +64,17 @@ def measure(lab, w, result):
     folder.mkdir()
     channels = w.make(folder, lab.quick)
     told = {}
-    for name, (content_type, path) in channels.items():
+    for name, (content_type, path, *distribution) in channels.items():
         (root / "input/data" / name).mkdir()
         (root / "input/data" / name / path.name).symlink_to(path)
-        told[name] = {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated", "RecordWrapperType": "None", "ContentType": content_type}
+        told[name] = {"TrainingInputMode": "File", "S3DistributionType": (distribution or ["FullyReplicated"])[0],
+                      "RecordWrapperType": "None", "ContentType": content_type}
     for name, content in (("hyperparameters", {k: str(v) for k, v in w.parameters.items()}), ("inputdataconfig", told),
                           ("resourceconfig", {"current_host": "algo-1", "hosts": ["algo-1"]})):
         (root / f"input/config/{name}.json").write_text(json.dumps(content))
     script = lab.file("peer.py", f"LIBRARY = {w.library!r}\n{HEAD}\n{w.peer}".encode())
     python = lab.python("quality")
-    paths = [path for _, (_, path) in sorted(channels.items())]
+    paths = [channel[1] for _, channel in sorted(channels.items())]
 
     def ours():
         shutil.rmtree(root / "model", ignore_errors=True)

@@ -245,3 +245,28 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkScore(b *testing.B) {
+	const dims, rows = 10, 2000
+	rng := rand.New(rand.NewPCG(1, 2))
+	m := &algo.Matrix{Rows: rows, Cols: dims, Values: make([]float32, rows*dims)}
+	for i := range m.Values {
+		m.Values[i] = float32(rng.NormFloat64())
+	}
+	f := &Forest{dims: dims, points: m.Values, size: 256}
+	for range 100 {
+		bb := builder{f: f, rng: rng}
+		var points []int32
+		for _, p := range rng.Perm(rows)[:256] {
+			points = append(points, int32(p))
+		}
+		bb.build(points)
+		f.trees = append(f.trees, bb.tree)
+	}
+	f.bound(1)
+	scores := make([]float32, rows)
+	for b.Loop() {
+		f.score(m, 0, scores)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows/100, "ns/row·tree")
+}

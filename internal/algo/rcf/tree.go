@@ -24,8 +24,9 @@ type tree struct {
 	nodes []node
 	// boxes has for each cut the bounds of the points below: dims low ones, then
 	// dims high ones. spans are the sums of their sides. Neither is saved.
-	boxes []float32
-	spans []float64
+	boxes  []float32
+	spans  []float64
+	normal float64 // what scores are multiplied by, so that trees of all sizes compare
 }
 
 // builder builds one tree of f.
@@ -119,6 +120,7 @@ func sides(low, high []float32) (sum float64) {
 
 // bound fills boxes and spans.
 func (t *tree) bound(f *Forest) {
+	t.normal = math.Log2(float64(t.nodes[0].mass) + 1)
 	cuts := 0
 	for i := range t.nodes {
 		if n := &t.nodes[i]; n.dim != leaf {
@@ -168,23 +170,25 @@ func (t *tree) corner(f *Forest, i int32, high bool) []float32 {
 func (t *tree) score(f *Forest, x []float32, path []int32) (float64, []int32) {
 	path = path[:0]
 	i := int32(0)
-	for t.nodes[i].dim != leaf {
+	nodes := t.nodes
+	n := &nodes[0]
+	for n.dim != leaf {
 		path = append(path, i)
-		if n := &t.nodes[i]; float64(x[n.dim]) <= n.cut {
-			i++
-		} else {
-			i = n.right
+		next := i + 1
+		if float64(x[n.dim]) > n.cut { // a conditional move: the processor could not guess
+			next = n.right
 		}
+		i = next
+		n = &nodes[i]
 	}
-	end, whole := &t.nodes[i], float64(t.nodes[0].mass)
+	end, whole := n, float64(nodes[0].mass)
 	depth := len(path)
-	normal := math.Log2(whole + 1)
 	if slices.Equal(f.point(end.right), x) {
 		if depth == 0 {
 			return 0, path
 		}
 		damp := 1 - float64(end.mass)/(2*whole)
-		return damp / (float64(depth) + math.Log2(float64(end.mass)+1)) * normal, path
+		return damp / (float64(depth) + math.Log2(float64(end.mass)+1)) * t.normal, path
 	}
 	score := 1 / float64(depth+1)
 	for depth--; depth >= 0; depth-- {
@@ -197,7 +201,7 @@ func (t *tree) score(f *Forest, x []float32, path []int32) (float64, []int32) {
 		p := beyond / (t.spans[n.box] + beyond)
 		score = p/float64(depth+1) + (1-p)*score
 	}
-	return score * normal, path
+	return score * t.normal, path
 }
 
 // outside is by how much the sides of the box grow when it takes x in.
@@ -205,11 +209,13 @@ func outside(x, low, high []float32) float64 {
 	low, high = low[:len(x)], high[:len(x)]
 	var sum float32
 	for d, v := range x {
-		if v > high[d] {
-			sum += v - high[d]
-		} else if v < low[d] {
-			sum += low[d] - v
-		}
+		sum += positive(v-high[d]) + positive(low[d]-v)
 	}
 	return float64(sum)
+}
+
+// positive is v, or 0 when v is below, without a branch.
+func positive(v float32) float32 {
+	b := math.Float32bits(v)
+	return math.Float32frombits(b &^ uint32(int32(b)>>31))
 }
