@@ -15,6 +15,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"testing"
 	"time"
 
@@ -29,11 +31,17 @@ type Case struct {
 	Channels map[string]Channel
 	// Rows is what the model predicts, of the shape that it learned from.
 	Rows *algo.Matrix
+	// Body is what it answers, in place of Rows, where it is an algo.Responder:
+	// the numbers of its JSON answer are its prediction.
+	Body Body
 	// Long is laid over Params to make training outlast the suite's patience,
 	// and print lines while it runs; without it cancelling is tried only
 	// before training begins.
 	Long map[string]string
 }
+
+// Body is a request.
+type Body struct{ ContentType, Text string }
 
 // Channel is the files of one channel, by their names below its folder.
 type Channel struct {
@@ -166,13 +174,13 @@ func sameBytes(t *testing.T, a algo.Algorithm, c Case) {
 
 func saveLoad(t *testing.T, a algo.Algorithm, c Case) {
 	model := train(t, a, c, 2)
-	want := predict(t, model, c.Rows)
+	want := predict(t, model, c)
 	dir := save(t, model)
 	loaded, err := a.Load(os.DirFS(dir))
 	if err != nil {
 		t.Fatalf("load: %v", err)
 	}
-	got := predict(t, loaded, c.Rows)
+	got := predict(t, loaded, c)
 	if got.Width != want.Width || len(got.Values) != len(want.Values) {
 		t.Fatalf("loaded model predicts %d values of width %d, want %d of %d", len(got.Values), got.Width, len(want.Values), want.Width)
 	}
@@ -186,14 +194,43 @@ func saveLoad(t *testing.T, a algo.Algorithm, c Case) {
 	}
 }
 
-func predict(t *testing.T, m algo.Model, rows *algo.Matrix) algo.Prediction {
+func predict(t *testing.T, m algo.Model, c Case) algo.Prediction {
 	t.Helper()
-	p, err := m.Predict(t.Context(), rows)
+	if c.Body.Text != "" {
+		return respond(t, m, c.Body)
+	}
+	p, err := m.Predict(t.Context(), c.Rows)
 	if err != nil {
 		t.Fatalf("predict: %v", err)
 	}
-	if p.Width < 1 || len(p.Values) != rows.Rows*p.Width {
-		t.Fatalf("%d values of width %d for %d rows", len(p.Values), p.Width, rows.Rows)
+	if p.Width < 1 || len(p.Values) != c.Rows.Rows*p.Width {
+		t.Fatalf("%d values of width %d for %d rows", len(p.Values), p.Width, c.Rows.Rows)
+	}
+	return p
+}
+
+var numbers = regexp.MustCompile(`[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?`)
+
+func respond(t *testing.T, m algo.Model, body Body) algo.Prediction {
+	t.Helper()
+	r, ok := m.(algo.Responder)
+	if !ok {
+		t.Fatalf("%T is no Responder", m)
+	}
+	b, err := r.Respond(t.Context(), nil, algo.Answer{Accept: "application/json"}, body.ContentType, []byte(body.Text))
+	if err != nil {
+		t.Fatalf("respond: %v", err)
+	}
+	p := algo.Prediction{Width: 1}
+	for _, text := range numbers.FindAllString(string(b), -1) {
+		v, err := strconv.ParseFloat(text, 32)
+		if err != nil {
+			t.Fatalf("%s in %s: %v", text, b, err)
+		}
+		p.Values = append(p.Values, float32(v))
+	}
+	if len(p.Values) == 0 {
+		t.Fatalf("the answer holds no number: %s", b)
 	}
 	return p
 }
@@ -237,7 +274,7 @@ func ends(ctx context.Context, t *testing.T, a algo.Algorithm, c Case, in algo.I
 		case got.err == nil && got.model == nil:
 			t.Error("neither a model nor an error")
 		case got.err == nil:
-			predict(t, got.model, c.Rows)
+			predict(t, got.model, c)
 			save(t, got.model)
 		case !errors.Is(got.err, context.Canceled):
 			t.Errorf("error %v, want context canceled", got.err)

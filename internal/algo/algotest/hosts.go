@@ -120,7 +120,7 @@ const alike = 1e-5
 // severalHosts trains over hosts: each gets the model that one host with all of
 // the data gets, and the same bytes each time.
 func severalHosts(t *testing.T, a algo.Algorithm, c Case) {
-	want := predict(t, train(t, a, c, 2), c.Rows)
+	want := predict(t, train(t, a, c, 2), c)
 	for _, n := range []int{2, 3} {
 		for _, lastHasAll := range []bool{false, true} {
 			var first map[string]string
@@ -132,7 +132,7 @@ func severalHosts(t *testing.T, a algo.Algorithm, c Case) {
 					} else if !maps.Equal(first, files) {
 						t.Errorf("%d hosts: another model on host %d", n, rank+1)
 					}
-					for i, v := range predict(t, model, c.Rows).Values {
+					for i, v := range predict(t, model, c).Values {
 						if d := math.Abs(float64(v - want.Values[i])); !(d <= alike*max(1, math.Abs(float64(v)))) {
 							t.Fatalf("%d hosts predict %v for value %d, one host %v", n, v, i, want.Values[i])
 						}
