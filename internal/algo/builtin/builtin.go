@@ -8,12 +8,14 @@ import (
 	"slices"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/ipinsights"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/rcf"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/xgboost"
 )
 
 // algorithms is what is built, by the name that the Spec has.
 var algorithms = map[string]func() algo.Algorithm{
+	"ipinsights":      func() algo.Algorithm { return ipinsights.New() },
 	"randomcutforest": func() algo.Algorithm { return rcf.New() },
 	"xgboost":         func() algo.Algorithm { return xgboost.New() },
 }
