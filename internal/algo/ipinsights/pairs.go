@@ -57,8 +57,7 @@ func parsePair(line []byte, rows int) (pair, error) {
 	return pair{rowOf(entity, rows), ip}, err
 }
 
-// load reads a channel; of several hosts all get the pairs of all. many says
-// that a channel without rows is no error, for another host may have them.
+// load reads a channel; of several hosts all get the pairs of all.
 func load(ctx context.Context, in algo.Input, name string) ([]pair, error) {
 	ch := in.Channels[name]
 	if ch == nil {
@@ -68,7 +67,11 @@ func load(ctx context.Context, in algo.Input, name string) ([]pair, error) {
 	if errors.Is(err, data.ErrNoRows) && in.Peers.Size() > 1 {
 		err = nil
 	}
-	if err != nil || in.Peers.Size() == 1 || !ch.Sharded {
+	if err != nil || in.Peers.Size() == 1 {
+		return own, err
+	}
+	if !ch.Sharded { // each has all; what is heard is that every host could read it
+		_, err := in.Peers.AllGather(ctx, nil)
 		return own, err
 	}
 	b := make([]byte, 0, 8*len(own))
