@@ -2,55 +2,27 @@
 
 // Package vec is the arithmetic of vectors and matrices that the algorithms
 // spend their time in. Matrices are row-major and dense.
+//
+// On amd64 the kernels are assembly by tool/vecgen, with AVX-512 or with AVX2
+// and FMA as the processor has them; anywhere else, and on older processors, they
+// are Go. Each adds in one fixed order: its results hang neither on the number of
+// threads nor on which of the two vector forms runs, so that one seed gives one
+// model. Those of the Go form differ in the last bits.
 package vec
 
-// Dot is the sum of a[i]*b[i]. b is at least as long as a.
-func Dot(a, b []float32) float32 {
-	b = b[:len(a)]
-	var s float32
-	for i, v := range a {
-		s += v * b[i]
-	}
-	return s
-}
+//go:generate go run ../../../tool/vecgen -out kernels_amd64.s -stubs kernels_gen.go
 
-// Axpy adds alpha*x to y, which is at least as long as x.
-func Axpy(alpha float32, x, y []float32) {
-	y = y[:len(x)]
-	for i, v := range x {
-		y[i] += alpha * v
-	}
-}
+// Dot is the sum of a[i]*b[i]. b is at least as long as a.
+func Dot(a, b []float32) float32 { return dot(a, b[:len(a)]) }
 
 // SquaredDistance is the sum of (a[i]-b[i])². b is at least as long as a.
-func SquaredDistance(a, b []float32) float32 {
-	b = b[:len(a)]
-	var s float32
-	for i, v := range a {
-		d := v - b[i]
-		s += d * d
-	}
-	return s
-}
+func SquaredDistance(a, b []float32) float32 { return squaredDistance(a, b[:len(a)]) }
 
-// MulT writes A·Bᵀ into c: A is m×k, B n×k, c m×n.
-func MulT(c, a, b []float32, m, n, k int) {
-	for i := range m {
-		for j := range n {
-			c[i*n+j] = Dot(a[i*k:(i+1)*k], b[j*k:(j+1)*k])
-		}
-	}
-}
+// Axpy adds alpha*x to y, which is at least as long as x.
+func Axpy(alpha float32, x, y []float32) { axpy(alpha, x, y[:len(x)]) }
 
-// Gram adds AᵀA to c, both halves: A is m×k, c k×k. Sums of many rows are held
-// in float64.
-func Gram(c []float64, a []float32, m, k int) {
-	for i := range m {
-		row := a[i*k : (i+1)*k]
-		for p, v := range row {
-			for q, w := range row {
-				c[p*k+q] += float64(v) * float64(w)
-			}
-		}
-	}
-}
+// Add adds x to y, which is at least as long as x.
+func Add(x, y []float32) { axpy(1, x, y[:len(x)]) }
+
+// Scale multiplies x by alpha.
+func Scale(alpha float32, x []float32) { scale(alpha, x) }
