@@ -21,7 +21,6 @@ import (
 var lowMask Mem
 
 func main() {
-	Package("github.com/sagebrush-ml/sagebrush/internal/algo/vec")
 	ConstraintExpr("amd64")
 	lowMask = GLOBL("lowMask", attr.RODATA|attr.NOPTR)
 	for i := range 16 {
@@ -36,6 +35,11 @@ func main() {
 	reduction("squaredDistance", "squaredDistance is the sum of (a[i]-b[i])².", true)
 	axpy()
 	scale()
+	accumulate()
+	dot64()
+	leastScore()
+	exponential("exp", "exp writes e^x[i] into dst.", false)
+	exponential("sigmoid", "sigmoid writes 1/(1+e^-x[i]) into dst.", true)
 	micro512("gemm12x32", "gemm12x32 is tile for 12 rows and 32 columns, by AVX-512.", 2)
 	micro512("gemm12x16", "gemm12x16 is tile for 12 rows and 16 columns, by AVX-512.", 1)
 	micro256()

@@ -118,7 +118,7 @@ func (j *job) run(threads int, add bool) {
 	// Reading A in place saves copying it, which pays while each element is used
 	// a few times only, and where its rows do not meet in the same lines of the
 	// first cache.
-	j.direct = j.n <= 2*j.cols && (j.a.Row == 1 || j.a.Row%1024 != 0)
+	j.direct = j.n <= 4*j.cols && (j.a.Row == 1 || j.a.Row%1024 != 0)
 	for j.fromN = 0; j.fromN < j.n; j.fromN += j.wide {
 		j.wide = min(maxWide, j.n-j.fromN)
 		panels := (j.wide + j.cols - 1) / j.cols
@@ -257,6 +257,10 @@ func (j *job) tile(w *room, i, col, width int, a []float32, rs, cs int, b []floa
 	}
 	tile(width, j.deep, a, rs, cs, b, width, w.tile[:], width, false)
 	for q := range rows {
+		if !j.add && j.c.Col == 1 {
+			copy(j.c.from(i+q, col)[:cols], w.tile[q*width:])
+			continue
+		}
 		for r, s := range w.tile[q*width : q*width+cols] {
 			at := (i+q)*j.c.Row + (col+r)*j.c.Col
 			if j.add {

@@ -19,3 +19,9 @@ func dot(a, b []float32) float32             { return dotScalar(a, b) }
 func squaredDistance(a, b []float32) float32 { return squaredDistanceScalar(a, b) }
 func axpy(alpha float32, x, y []float32)     { axpyScalar(alpha, x, y) }
 func scale(alpha float32, x []float32)       { scaleScalar(alpha, x) }
+
+func accumulate(x []float32, y []float64)      { accumulateScalar(x, y) }
+func dot64(a, b []float32) float64             { return dot64Scalar(a, b) }
+func leastScore(s, c []float32) (int, float32) { return leastScoreScalar(s, c) }
+func exp(dst, x []float32)                     { expScalar(dst, x) }
+func sigmoid(dst, x []float32)                 { sigmoidScalar(dst, x) }

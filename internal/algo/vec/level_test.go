@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -228,4 +229,186 @@ func FuzzDot(f *testing.F) {
 			t.Errorf("%v, want %v", got, want)
 		}
 	})
+}
+
+func TestWide(t *testing.T) {
+	type result struct{ dot uint64 }
+	first := map[int]result{}
+	atEachLevel(t, func(t *testing.T, vector bool) {
+		for n := range 140 {
+			shift := n % 5
+			a, _ := guarded(uint64(n), n, shift, math.NaN())
+			b, _ := guarded(uint64(n)+1000, n, shift, math.NaN())
+			var want, size float64
+			for i, v := range a {
+				want, size = want+float64(v)*float64(b[i]), size+math.Abs(float64(v)*float64(b[i]))
+			}
+			got := DotFloat64(a, b)
+			if math.Abs(got-want) > size*float64(n+1)*0x1p-53 {
+				t.Errorf("n=%d: dot %v, want %v", n, got, want)
+			}
+			if vector {
+				if f, ok := first[n]; ok && f.dot != math.Float64bits(got) {
+					t.Errorf("n=%d: AVX2 and AVX-512 give other bits", n)
+				}
+				first[n] = result{math.Float64bits(got)}
+			}
+			y := make([]float64, n+8)
+			for i := range y {
+				y[i] = float64(i)
+			}
+			Accumulate(a, y)
+			for i, v := range y {
+				w := float64(i)
+				if i < n {
+					w += float64(a[i])
+				}
+				if v != w {
+					t.Fatalf("n=%d: accumulated %d is %v, want %v", n, i, v, w)
+				}
+			}
+		}
+	})
+}
+
+func TestNearest(t *testing.T) {
+	inf, nan := float32(math.Inf(1)), float32(math.NaN())
+	atEachLevel(t, func(t *testing.T, _ bool) {
+		for n := 1; n < 100; n++ {
+			s, _ := guarded(uint64(n), n, n%3, -1e9)
+			c, _ := guarded(uint64(n)+50, n, n%3, -1e9)
+			if n%4 == 0 { // twice the least
+				s[n/2], c[n/2], s[n-1], c[n-1] = 40, 2, 40, 2
+			}
+			index, score := 0, float64(inf)
+			for j := range s {
+				if d := float64(c[j]) - 2*float64(s[j]); d < score {
+					index, score = j, d
+				}
+			}
+			if got, d := Nearest(s, c); got != index || math.Abs(float64(d)-score) > 1e-6*math.Abs(score) {
+				t.Errorf("n=%d: %d at %v, want %d at %v", n, got, d, index, score)
+			}
+			for _, bad := range []float32{nan, inf} {
+				for j := range s {
+					s[j], c[j] = 0, bad
+				}
+				if got, _ := Nearest(s, c); got != 0 {
+					t.Errorf("n=%d: of all %v number %d is the least", n, bad, got)
+				}
+				c[n-1] = 3
+				if got, d := Nearest(s, c); got != n-1 || d != 3 {
+					t.Errorf("n=%d: %d at %v, want the only number", n, got, d)
+				}
+			}
+		}
+	})
+}
+
+func TestExpAndSigmoid(t *testing.T) {
+	var x []float32
+	for v := float32(-110); v < 95; v += 0.0137 {
+		x = append(x, v)
+	}
+	inf := float32(math.Inf(1))
+	x = append(x, 0, float32(math.Copysign(0, -1)), inf, -inf, float32(math.NaN()), 1e-30, 88.72283, 88.7229, -87.34, -103.9, 3e38, -3e38)
+	first := map[string][]float32{}
+	atEachLevel(t, func(t *testing.T, vector bool) {
+		for n := len(x); n > len(x)-20; n-- { // all lengths of the tail
+			for name, do := range map[string]func(dst, x []float32){"exp": Exp, "sigmoid": Sigmoid} {
+				dst := make([]float32, n+1)
+				dst[n] = 12345
+				do(dst, x[:n])
+				for i, v := range x[:n] {
+					want, units := math.Exp(float64(v)), 2.0
+					if name == "sigmoid" {
+						want, units = 1/(1+math.Exp(-float64(v))), 4
+					}
+					least := 0x1p-149 // a unit of the last place of what is subnormal
+					if name == "sigmoid" && v < -85 {
+						least = 1e-37
+					}
+					w := float32(want)
+					if off := math.Abs(float64(dst[i]) - want); w == w && dst[i] != w && !(off <= max(units*want*0x1p-23, 2*least)) || (w == w) != (dst[i] == dst[i]) {
+						t.Fatalf("%s(%v) is %v, want %v", name, v, dst[i], w)
+					}
+				}
+				if dst[n] != 12345 {
+					t.Fatalf("%s wrote beside dst", name)
+				}
+				if f, ok := first[name]; vector && ok && n == len(x) && !sameBits(f, dst) {
+					t.Errorf("%s: AVX2 and AVX-512 give other bits", name)
+				} else if vector && n == len(x) {
+					first[name] = dst
+				}
+			}
+		}
+	})
+}
+
+func TestSparse(t *testing.T) {
+	w, index := random(1, 50), []int32{3, 8, 20, 21, 22, 40, 49}
+	for n := range len(index) + 1 {
+		values := random(2, n)
+		want := 0.0
+		for i, v := range values {
+			want += float64(v) * float64(w[index[i]])
+		}
+		if got := SparseDot(values, index[:n], w); !near(got, want, 20, n) {
+			t.Errorf("n=%d: %v, want %v", n, got, want)
+		}
+		y := make([]float32, 50)
+		SparseAxpy(2, values, index, y)
+		for i, v := range values {
+			if y[index[i]] != 2*v {
+				t.Errorf("n=%d: %v", n, y)
+			}
+		}
+	}
+}
+
+func TestGram(t *testing.T) {
+	bits := map[[2]int][]float64{}
+	atEachLevel(t, func(t *testing.T, vector bool) {
+		for _, s := range [][2]int{{1, 1}, {2, 3}, {300, 1}, {100, 12}, {257, 31}, {513, 33}, {700, 100}, {5000, 40}} {
+			m, k := s[0], s[1]
+			a := random(uint64(m), m*k)
+			want := naive(Rows(a, k).T(), Rows(a, k), k, k, m)
+			for _, threads := range []int{1, 2, 3} {
+				c := make([]float64, k*k)
+				for i := range c {
+					c[i] = 7
+				}
+				GramOf(threads, c, m, k, func(i int, dst []float32) { copy(dst, a[i*k:]) })
+				for i := range c {
+					if math.Abs(c[i]-want[i]-7) > 1e-5*float64(m) || c[i] != c[i%k*k+i/k] {
+						t.Fatalf("%v: element %d is %v, want %v", s, i, c[i], want[i]+7)
+					}
+				}
+				if !vector && threads == 1 {
+					continue
+				}
+				if first, ok := bits[s]; ok && vector && !slices.Equal(first, c) {
+					t.Fatalf("%v: %d threads or another level change the bits", s, threads)
+				} else if vector {
+					bits[s] = c
+				}
+			}
+		}
+	})
+}
+
+func BenchmarkGram(b *testing.B) {
+	for _, s := range [][2]int{{20000, 10}, {20000, 100}, {5000, 500}, {2048, 2000}} {
+		m, k := s[0], s[1]
+		a, c := random(1, m*k), make([]float64, k*k)
+		for _, threads := range []int{1, 2} {
+			b.Run(fmt.Sprintf("%dx%d/%d", m, k, threads), func(b *testing.B) {
+				for b.Loop() {
+					GramOf(threads, c, m, k, func(i int, dst []float32) { copy(dst, a[i*k:]) })
+				}
+				b.ReportMetric(float64(m*k*k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOPS")
+			})
+		}
+	}
 }

@@ -10,7 +10,7 @@
 // model. Those of the Go form differ in the last bits.
 package vec
 
-//go:generate go run ../../../tool/vecgen -out kernels_amd64.s -stubs kernels_gen.go
+//go:generate go run ../../../tool/vecgen -pkg vec -out kernels_amd64.s -stubs kernels_gen.go
 
 // Dot is the sum of a[i]*b[i]. b is at least as long as a.
 func Dot(a, b []float32) float32 { return dot(a, b[:len(a)]) }
@@ -26,3 +26,50 @@ func Add(x, y []float32) { axpy(1, x, y[:len(x)]) }
 
 // Scale multiplies x by alpha.
 func Scale(alpha float32, x []float32) { scale(alpha, x) }
+
+// Accumulate adds x to y, which is at least as long as x.
+func Accumulate(x []float32, y []float64) { accumulate(x, y[:len(x)]) }
+
+// DotFloat64 is Dot with the sum in float64.
+func DotFloat64(a, b []float32) float64 { return dot64(a, b[:len(a)]) }
+
+// Exp writes e^x[i] into dst, which is at least as long as x and may be x. It is
+// within 2 units of the last place.
+func Exp(dst, x []float32) { exp(dst[:len(x)], x) }
+
+// Sigmoid writes 1/(1+e^-x[i]) into dst, which is at least as long as x and may
+// be x. It is within 4 units of the last place, and 0 below -89.
+func Sigmoid(dst, x []float32) { sigmoid(dst[:len(x)], x) }
+
+// Nearest finds the row of B nearest to a vector a from the products s of a with
+// each row, s[j] = a·b_j, and squares[j] = |b_j|²: the first index of the least
+// squares[j]-2*s[j], which is |a-b_j|²-|a|². squares is at least as long as s. An
+// index of what is all NaN is 0.
+func Nearest(s, squares []float32) (index int, score float32) {
+	return leastScore(s, squares[:len(s)])
+}
+
+// SparseDot is the sum of values[i]*w[index[i]].
+func SparseDot(values []float32, index []int32, w []float32) float32 {
+	index = index[:len(values)]
+	var s0, s1, s2, s3 float32
+	for len(values) >= 4 && len(index) >= 4 {
+		s0 += values[0] * w[index[0]]
+		s1 += values[1] * w[index[1]]
+		s2 += values[2] * w[index[2]]
+		s3 += values[3] * w[index[3]]
+		values, index = values[4:], index[4:]
+	}
+	for i, v := range values {
+		s0 += v * w[index[i]]
+	}
+	return (s0 + s1) + (s2 + s3)
+}
+
+// SparseAxpy adds alpha*values[i] to y[index[i]].
+func SparseAxpy(alpha float32, values []float32, index []int32, y []float32) {
+	index = index[:len(values)]
+	for i, v := range values {
+		y[index[i]] += alpha * v
+	}
+}
