@@ -8,12 +8,14 @@ import (
 	"slices"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/pca"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/rcf"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/xgboost"
 )
 
 // algorithms is what is built, by the name that the Spec has.
 var algorithms = map[string]func() algo.Algorithm{
+	"pca":             func() algo.Algorithm { return pca.New() },
 	"randomcutforest": func() algo.Algorithm { return rcf.New() },
 	"xgboost":         func() algo.Algorithm { return xgboost.New() },
 }
