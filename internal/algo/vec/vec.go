@@ -2,55 +2,74 @@
 
 // Package vec is the arithmetic of vectors and matrices that the algorithms
 // spend their time in. Matrices are row-major and dense.
+//
+// On amd64 the kernels are assembly by tool/vecgen, with AVX-512 or with AVX2
+// and FMA as the processor has them; anywhere else, and on older processors, they
+// are Go. Each adds in one fixed order: its results hang neither on the number of
+// threads nor on which of the two vector forms runs, so that one seed gives one
+// model. Those of the Go form differ in the last bits.
 package vec
 
-// Dot is the sum of a[i]*b[i]. b is at least as long as a.
-func Dot(a, b []float32) float32 {
-	b = b[:len(a)]
-	var s float32
-	for i, v := range a {
-		s += v * b[i]
-	}
-	return s
-}
+//go:generate go run ../../../tool/vecgen -pkg vec -out kernels_amd64.s -stubs kernels_gen.go
 
-// Axpy adds alpha*x to y, which is at least as long as x.
-func Axpy(alpha float32, x, y []float32) {
-	y = y[:len(x)]
-	for i, v := range x {
-		y[i] += alpha * v
-	}
-}
+// Dot is the sum of a[i]*b[i]. b is at least as long as a.
+func Dot(a, b []float32) float32 { return dot(a, b[:len(a)]) }
 
 // SquaredDistance is the sum of (a[i]-b[i])². b is at least as long as a.
-func SquaredDistance(a, b []float32) float32 {
-	b = b[:len(a)]
-	var s float32
-	for i, v := range a {
-		d := v - b[i]
-		s += d * d
-	}
-	return s
+func SquaredDistance(a, b []float32) float32 { return squaredDistance(a, b[:len(a)]) }
+
+// Axpy adds alpha*x to y, which is at least as long as x.
+func Axpy(alpha float32, x, y []float32) { axpy(alpha, x, y[:len(x)]) }
+
+// Add adds x to y, which is at least as long as x.
+func Add(x, y []float32) { axpy(1, x, y[:len(x)]) }
+
+// Scale multiplies x by alpha.
+func Scale(alpha float32, x []float32) { scale(alpha, x) }
+
+// Accumulate adds x to y, which is at least as long as x.
+func Accumulate(x []float32, y []float64) { accumulate(x, y[:len(x)]) }
+
+// DotFloat64 is Dot with the sum in float64.
+func DotFloat64(a, b []float32) float64 { return dot64(a, b[:len(a)]) }
+
+// Exp writes e^x[i] into dst, which is at least as long as x and may be x. It is
+// within 2 units of the last place.
+func Exp(dst, x []float32) { exp(dst[:len(x)], x) }
+
+// Sigmoid writes 1/(1+e^-x[i]) into dst, which is at least as long as x and may
+// be x. It is within 4 units of the last place, and 0 below -89.
+func Sigmoid(dst, x []float32) { sigmoid(dst[:len(x)], x) }
+
+// Nearest finds the row of B nearest to a vector a from the products s of a with
+// each row, s[j] = a·b_j, and squares[j] = |b_j|²: the first index of the least
+// squares[j]-2*s[j], which is |a-b_j|²-|a|². squares is at least as long as s. An
+// index of what is all NaN is 0.
+func Nearest(s, squares []float32) (index int, score float32) {
+	return leastScore(s, squares[:len(s)])
 }
 
-// MulT writes A·Bᵀ into c: A is m×k, B n×k, c m×n.
-func MulT(c, a, b []float32, m, n, k int) {
-	for i := range m {
-		for j := range n {
-			c[i*n+j] = Dot(a[i*k:(i+1)*k], b[j*k:(j+1)*k])
-		}
+// SparseDot is the sum of values[i]*w[index[i]].
+func SparseDot(values []float32, index []int32, w []float32) float32 {
+	index = index[:len(values)]
+	var s0, s1, s2, s3 float32
+	for len(values) >= 4 && len(index) >= 4 {
+		s0 += values[0] * w[index[0]]
+		s1 += values[1] * w[index[1]]
+		s2 += values[2] * w[index[2]]
+		s3 += values[3] * w[index[3]]
+		values, index = values[4:], index[4:]
 	}
+	for i, v := range values {
+		s0 += v * w[index[i]]
+	}
+	return (s0 + s1) + (s2 + s3)
 }
 
-// Gram adds AᵀA to c, both halves: A is m×k, c k×k. Sums of many rows are held
-// in float64.
-func Gram(c []float64, a []float32, m, k int) {
-	for i := range m {
-		row := a[i*k : (i+1)*k]
-		for p, v := range row {
-			for q, w := range row {
-				c[p*k+q] += float64(v) * float64(w)
-			}
-		}
+// SparseAxpy adds alpha*values[i] to y[index[i]].
+func SparseAxpy(alpha float32, values []float32, index []int32, y []float32) {
+	index = index[:len(values)]
+	for i, v := range values {
+		y[index[i]] += alpha * v
 	}
 }

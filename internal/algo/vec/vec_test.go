@@ -3,6 +3,7 @@
 package vec
 
 import (
+	"math/rand/v2"
 	"slices"
 	"testing"
 )
@@ -27,4 +28,27 @@ func TestKernels(t *testing.T) {
 	if Gram(g, a, 2, 3); !slices.Equal(g, []float64{17, 22, 27, 22, 29, 36, 27, 36, 45}) {
 		t.Errorf("Gram %v", g)
 	}
+}
+
+// random gives n numbers around 0.
+func random(seed uint64, n int) []float32 {
+	r := rand.New(rand.NewPCG(seed, 1))
+	v := make([]float32, n)
+	for i := range v {
+		v[i] = float32(r.NormFloat64())
+	}
+	return v
+}
+
+// naive is A·B in float64.
+func naive(a, b View, m, n, k int) []float64 {
+	c := make([]float64, m*n)
+	for i := range m {
+		for j := range n {
+			for p := range k {
+				c[i*n+j] += float64(a.V[i*a.Row+p*a.Col]) * float64(b.V[p*b.Row+j*b.Col])
+			}
+		}
+	}
+	return c
 }

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !amd64
+
+package vec
+
+const (
+	level       = scalarLevel
+	scalarLevel = 0
+)
+
+func shape() (rows, cols int) { return 4, 16 }
+
+func tile(wide, k int, a []float32, rs, cs int, b []float32, bs int, c []float32, ldc int, add bool) {
+	tileScalar(wide, k, a, rs, cs, b, bs, c, ldc, add)
+}
+
+func dot(a, b []float32) float32             { return dotScalar(a, b) }
+func squaredDistance(a, b []float32) float32 { return squaredDistanceScalar(a, b) }
+func axpy(alpha float32, x, y []float32)     { axpyScalar(alpha, x, y) }
+func scale(alpha float32, x []float32)       { scaleScalar(alpha, x) }
+
+func accumulate(x []float32, y []float64)      { accumulateScalar(x, y) }
+func dot64(a, b []float32) float64             { return dot64Scalar(a, b) }
+func leastScore(s, c []float32) (int, float32) { return leastScoreScalar(s, c) }
+func exp(dst, x []float32)                     { expScalar(dst, x) }
+func sigmoid(dst, x []float32)                 { sigmoidScalar(dst, x) }
