@@ -47,19 +47,19 @@ func TestAlgorithm(t *testing.T) {
 		return all
 	}
 	algotest.Run(t, New(), []algotest.Case{
-		{Name: "users", Params: with(map[string]string{"random_negative_sampling_rate": "1"}), Channels: channels(logins(20, 600, 1), logins(20, 100, 2)), Body: body,
+		{Name: "users", Params: with(map[string]string{"random_negative_sampling_rate": "1"}), Channels: channels(logins(20, 300, 1), logins(20, 60, 2)), Body: body,
 			Long: map[string]string{"epochs": "100000"}},
 		{Name: "three layers, random addresses", Params: with(map[string]string{"num_ip_encoder_layers": "3", "shuffled_negative_sampling_rate": "0", "random_negative_sampling_rate": "3"}),
-			Channels: channels(logins(20, 300, 1), ""), Body: body},
+			Channels: channels(logins(20, 150, 1), ""), Body: body},
 		{Name: "no layer, other pairs' addresses, one pair", Params: with(map[string]string{"num_ip_encoder_layers": "0", "random_negative_sampling_rate": "0"}),
 			Channels: channels("a,1.2.3.4\n", ""), Body: body},
 	})
 }
 
 func TestLearnsWhoUsesWhat(t *testing.T) {
-	m, log := trained(t, map[string]string{"num_entity_vectors": "400", "vector_dim": "32", "mini_batch_size": "200", "epochs": "20", "learning_rate": "0.01"},
-		logins(100, 4000, 1), logins(100, 1000, 2))
-	const head = "epoch=19, validation discriminator_auc <score>="
+	m, log := trained(t, map[string]string{"num_entity_vectors": "100", "vector_dim": "16", "mini_batch_size": "100", "epochs": "10", "learning_rate": "0.02"},
+		logins(30, 1500, 1), logins(30, 400, 2))
+	const head = "epoch=9, validation discriminator_auc <score>="
 	at := strings.Index(log, head)
 	if at < 0 {
 		t.Fatalf("%q is not in the log", head)
@@ -184,7 +184,7 @@ func TestSlopes(t *testing.T) {
 
 func FuzzReadModel(f *testing.F) {
 	dir := f.TempDir()
-	if err := (&Model{dim: 1, rows: 1, entity: []float32{1}}).Save(dir); err != nil {
+	if err := newModel(1, 1, 1, rand.New(rand.NewPCG(1, 1))).Save(dir); err != nil {
 		f.Fatal(err)
 	}
 	b, err := os.ReadFile(dir + "/" + artifact)

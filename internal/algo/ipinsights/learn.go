@@ -135,7 +135,7 @@ func (t *trainer) learn(batch, all []pair) tally {
 		t.backward(l, rate, decay)
 	}
 	for p := range prefixes {
-		t.update(t.prefix[p], rate, decay, func(i int) uint32 { return prefixRow(p, t.ips[i]) }, func(i int, into []float32) { vec.Axpy(1, t.grads[i*d:(i+1)*d], into) })
+		t.update(t.prefix[p], rate, decay, func(i int) uint32 { return t.m.prefixRow(p, t.ips[i]) }, func(i int, into []float32) { vec.Axpy(1, t.grads[i*d:(i+1)*d], into) })
 	}
 	return seen
 }

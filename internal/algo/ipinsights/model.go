@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"math/bits"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -17,28 +18,35 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
 
-// prefixes are the leading parts of an address, in bits, that have vectors. A
-// longer one is hashed to at most maxRows rows.
+// prefixes are the leading parts of an address, in bits, that have vectors. One
+// that is longer than the index of the tables is hashed to it.
 var prefixes = [...]int{8, 16, 24, 32}
 
-const maxRows = 1 << 16
+// The index of the tables has so many bits: those of four times as many networks
+// as there are entities, within limits.
+const leastIndex, mostIndex = 12, 16
+
+func indexBits(rows int) int {
+	return min(max(bits.Len(uint(4*rows-1)), leastIndex), mostIndex)
+}
 
 // prefixRow is the row of the table of prefix number p that ip has.
-func prefixRow(p int, ip uint32) uint32 {
+func (m *Model) prefixRow(p int, ip uint32) uint32 {
 	x := ip >> (32 - prefixes[p])
-	if prefixes[p] > 16 {
-		x = uint32(uint64(x) * 0x9E3779B97F4A7C15 >> 48) // Fibonacci hashing
+	if prefixes[p] > m.index {
+		x = uint32(uint64(x) * 0x9E3779B97F4A7C15 >> (64 - m.index)) // Fibonacci hashing
 	}
 	return x
 }
 
-func prefixRows(p int) int { return min(1<<min(prefixes[p], 16), maxRows) }
+func (m *Model) prefixRows(p int) int { return 1 << min(prefixes[p], m.index) }
 
 // Model is a trained model: vectors of entities, and the network that makes a
 // vector of an address.
 type Model struct {
 	dim    int
 	rows   int       // num_entity_vectors
+	index  int       // bits of the index of the longer prefixes
 	entity []float32 // rows×dim
 	prefix [len(prefixes)][]float32
 	layers []layer
@@ -59,7 +67,7 @@ var (
 
 // newModel draws the vectors.
 func newModel(rows, dim, layers int, rng *rand.Rand) *Model {
-	m := &Model{dim: dim, rows: rows}
+	m := &Model{dim: dim, rows: rows, index: indexBits(rows)}
 	draw := func(n int, scale float64) []float32 {
 		v := make([]float32, n)
 		for i := range v {
@@ -69,7 +77,7 @@ func newModel(rows, dim, layers int, rng *rand.Rand) *Model {
 	}
 	m.entity = draw(rows*dim, 0.07)
 	for p := range prefixes {
-		m.prefix[p] = draw(prefixRows(p)*dim, 0.07)
+		m.prefix[p] = draw(m.prefixRows(p)*dim, 0.07)
 	}
 	for range layers {
 		m.layers = append(m.layers, layer{draw(dim*dim, math.Sqrt(3/float64(dim))), make([]float32, dim)})
@@ -92,7 +100,7 @@ func (m *Model) entityVector(i uint32) []float32 {
 }
 
 func (m *Model) prefixVector(p int, ip uint32) []float32 {
-	r := int(prefixRow(p, ip))
+	r := int(m.prefixRow(p, ip))
 	return m.prefix[p][r*m.dim : (r+1)*m.dim]
 }
 
@@ -188,12 +196,13 @@ func readModel(b []byte) (*Model, error) {
 		return nil, errors.New("entity is not a table")
 	}
 	m.rows, m.dim = shape[0], shape[1]
+	m.index = indexBits(m.rows)
 	for p := range m.prefix {
 		if m.prefix[p], _, err = npz.Read[float32](a, fmt.Sprintf("prefix%d", prefixes[p])); err != nil {
 			return nil, err
 		}
-		if len(m.prefix[p]) != prefixRows(p)*m.dim {
-			return nil, fmt.Errorf("prefix%d is not a table of %d rows", prefixes[p], prefixRows(p))
+		if len(m.prefix[p]) != m.prefixRows(p)*m.dim {
+			return nil, fmt.Errorf("prefix%d is not a table of %d rows", prefixes[p], m.prefixRows(p))
 		}
 	}
 	weights, _, err := npz.Read[float32](a, "weight")
