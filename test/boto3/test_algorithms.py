@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Amazon's own built-in algorithms from CreateTrainingJob to InvokeEndpoint: each trains, tells its metrics, and answers every Accept.
+
+How good they are is for test/quality; here it is that a client gets what AWS's containers give.
+"""
+
+import json
+import struct
+
+import numpy
+import pytest
+from sklearn import datasets
+
+from support.work import channel, csv, unique
+
+REGISTRIES = {"blazingtext": "811284229777", "lda": "766337827248"}
+
+
+def tensor(values):
+    return b"\x0a" + varint(4 * len(values)) + struct.pack(f"<{len(values)}f", *values)
+
+
+def varint(n):
+    out = b""
+    while n > 127:
+        out, n = out + bytes([n & 127 | 128]), n >> 7
+    return out + bytes([n])
+
+
+def message(number, body):
+    return bytes([number << 3 | 2]) + varint(len(body)) + body
+
+
+def recordio(x, y=None):
+    """Rows as RecordIO-protobuf, as the SDK's write_numpy_to_dense_tensor writes them."""
+    out = b""
+    for i, row in enumerate(x):
+        record = message(1, message(1, b"values") + message(2, message(2, tensor(row))))
+        if y is not None:
+            record += message(2, message(1, b"values") + message(2, message(2, tensor([y[i]]))))
+        out += struct.pack("<II", 0xCED7230A, len(record)) + record + bytes(-len(record) % 4)
+    return out
+
+
+def labels(answer):
+    """[{name: first value}] of an answer in RecordIO-protobuf, read by hand."""
+    rows = []
+    while answer:
+        magic, size = struct.unpack("<II", answer[:8])
+        assert magic == 0xCED7230A
+        rows.append(dict(entry(e) for number, e in fields(answer[8:8 + size]) if number == 2))
+        answer = answer[8 + size + -size % 4:]
+    return rows
+
+
+def entry(body):
+    parts = dict(fields(body))
+    value = dict(fields(parts[2]))[2]
+    return parts[1].decode(), struct.unpack("<f", dict(fields(value))[1][:4])[0]
+
+
+def fields(body):
+    while body:
+        number, at, size, shift = body[0] >> 3, 1, 0, 0
+        while True:
+            size |= (body[at] & 127) << shift
+            shift, at = shift + 7, at + 1
+            if body[at - 1] < 128:
+                break
+        yield number, body[at:at + size]
+        body = body[at + size:]
+
+
+X, Y = datasets.load_breast_cancer(return_X_y=True)
+X = ((X - X.mean(0)) / X.std(0)).astype("float32")
+DIM = {"feature_dim": "30"}
+COUNTS = numpy.random.default_rng(0).poisson(1.0, (60, 20)).astype("float32")
+SHARDED = {"S3DataDistributionType": "ShardedByS3Key"}
+
+# algorithm: hyperparameters, {channel: (content type, body, members of the source)}, a request in CSV or JSON, its content type,
+# the member that holds the answers, the fields of one, and a metric that FinalMetricDataList must have.
+CASES = {
+    "randomcutforest": (
+        {**DIM, "num_trees": "50"}, {"train": ("text/csv;label_size=0", csv(X), SHARDED), "test": ("text/csv;label_size=1", csv(Y == 0, X), {})},
+        csv(X[:3]), "text/csv", "scores", {"score"}, "test:f1"),
+    "ipinsights": (
+        {"num_entity_vectors": "20", "vector_dim": "8", "epochs": "1", "mini_batch_size": "10"},
+        {"train": ("text/csv", b"a,1.2.3.4\nb,5.6.7.8\n" * 20, {}), "validation": ("text/csv", b"a,1.2.3.9\nb,5.6.7.1\n", {})},
+        b"a,1.2.3.4\nb,5.6.7.8\na,9.9.9.9\n", "text/csv", "predictions", {"dot_product"}, "validation:discriminator_auc"),
+}
+
+
+@pytest.mark.parametrize("algorithm", CASES)
+def test_from_data_to_answer(bench, algorithm):
+    hyper, channels, body, content_type, member, names, metric = CASES[algorithm]
+    image = f"{REGISTRIES.get(algorithm, '382416733822')}.dkr.ecr.{bench.region}.amazonaws.com/{algorithm}:1"
+    inputs = []
+    for name, (kind, data, source) in channels.items():
+        inputs.append(channel(name, bench.put(f"{unique(algorithm)}/{name}/data", data, up=1), kind, **source))
+    request = bench.request(InputDataConfig=inputs)
+    request["AlgorithmSpecification"]["TrainingImage"] = image
+    request["HyperParameters"] = hyper
+    bench.sagemaker.create_training_job(**request)
+    job = bench.finished(request["TrainingJobName"])
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    told = {m["MetricName"] for m in job["FinalMetricDataList"]}
+    assert metric in told and metric in {d["Name"] for d in job["AlgorithmSpecification"]["MetricDefinitions"]}
+
+    endpoint = bench.deploy(job["ModelArtifacts"]["S3ModelArtifacts"], image=image)
+    rows = json.loads(bench.ask(endpoint, body, content_type)[0])[member]
+    assert len(rows) == 3 and all(set(row) == names for row in rows)
+    lines, answer = bench.ask(endpoint, body, content_type, "application/jsonlines")
+    assert [json.loads(line) for line in lines.splitlines()] == rows and answer["ContentType"] == "application/jsonlines"
+    text, _ = bench.ask(endpoint, body, content_type, "text/csv")
+    assert len(text.splitlines()) == 3
+    binary = bench.runtime.invoke_endpoint(EndpointName=endpoint, ContentType=content_type, Accept="application/x-recordio-protobuf", Body=body)["Body"].read()
+    for got, want in zip(labels(binary), rows, strict=True):
+        for name in names:
+            first = want[name][0] if isinstance(want[name], list) else want[name]
+            assert got[name] == pytest.approx(first, rel=1e-6)
+    if content_type == "text/csv" and algorithm != "ipinsights":
+        as_records, _ = bench.ask(endpoint, recordio(X[:3] if body == csv(X[:3]) else COUNTS[:3]), "application/x-recordio-protobuf")
+        assert json.loads(as_records)[member] == rows
+    bench.undeploy(endpoint)
+
+
+def test_random_cut_forest_refuses_a_replicated_channel(bench):
+    request = bench.request(InputDataConfig=[channel("train", bench.put(f"{unique('rcf')}/data", csv(X), up=1), "text/csv;label_size=0")])
+    request["AlgorithmSpecification"]["TrainingImage"] = f"382416733822.dkr.ecr.{bench.region}.amazonaws.com/randomcutforest:1"
+    request["HyperParameters"] = DIM
+    bench.sagemaker.create_training_job(**request)
+    job = bench.finished(request["TrainingJobName"])
+    assert job["TrainingJobStatus"] == "Failed"
+    assert job["FailureReason"].startswith("ClientError: the train channel is FullyReplicated")
