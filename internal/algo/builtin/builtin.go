@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/lda"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/pca"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/rcf"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/xgboost"
@@ -15,6 +16,7 @@ import (
 
 // algorithms is what is built, by the name that the Spec has.
 var algorithms = map[string]func() algo.Algorithm{
+	"lda":             func() algo.Algorithm { return lda.New() },
 	"pca":             func() algo.Algorithm { return pca.New() },
 	"randomcutforest": func() algo.Algorithm { return rcf.New() },
 	"xgboost":         func() algo.Algorithm { return xgboost.New() },

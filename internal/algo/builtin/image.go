@@ -30,6 +30,7 @@ var repositories = map[string]repository{
 	"sagemaker-xgboost": {"xgboost", []string{
 		"0.90-1-cpu-py3", "0.90-2-cpu-py3", "1.0-1-cpu-py3", "1.2-1", "1.2-2", "1.3-1", "1.5-1", "1.7-1", "3.0-5", "3.2-0",
 	}},
+	"lda":             {"lda", []string{"1", "latest"}},
 	"pca":             {"pca", []string{"1", "latest"}},
 	"randomcutforest": {"randomcutforest", []string{"1", "latest"}},
 	"xgboost":         {"xgboost", []string{"1", "latest"}},
@@ -127,6 +128,7 @@ type Repository struct {
 // Repositories are all repositories of built images, by name.
 func Repositories() []Repository {
 	registries := map[string]string{
+		"lda":               "766337827248",
 		"pca":               "382416733822",
 		"randomcutforest":   "382416733822",
 		"sagemaker-xgboost": "683313688378",
