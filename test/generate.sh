@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # generate.sh   makes what is generated: digests of the service models and the
-# wire packages from the botocore wheel of model/botocore.version, and
-# docs/coverage.md from the running table.
+# wire packages from the botocore wheel of model/botocore.version, the kernels of
+# internal/algo/vec, and docs/coverage.md from the running table.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -17,5 +17,7 @@ if [ ! -f "$wheel" ]; then
 fi
 echo "generate: messages and digests"
 go run ./tool/wiregen -wheel "$wheel"
+echo "generate: assembly of internal/algo/vec"
+go generate ./internal/algo/vec
 echo "generate: docs/coverage.md and the other printed parts of the documents"
 go test ./internal/server -run 'Coverage|Docs' -count 1 -update

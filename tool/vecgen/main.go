@@ -37,6 +37,8 @@ func main() {
 	scale()
 	accumulate()
 	dot64()
+	dotDouble()
+	axpyDouble()
 	leastScore()
 	exponential("exp", "exp writes e^x[i] into dst.", false)
 	exponential("sigmoid", "sigmoid writes 1/(1+e^-x[i]) into dst.", true)

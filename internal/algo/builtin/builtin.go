@@ -9,6 +9,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/ipinsights"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/lda"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/pca"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/rcf"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/xgboost"
@@ -17,6 +18,7 @@ import (
 // algorithms is what is built, by the name that the Spec has.
 var algorithms = map[string]func() algo.Algorithm{
 	"ipinsights":      func() algo.Algorithm { return ipinsights.New() },
+	"lda":             func() algo.Algorithm { return lda.New() },
 	"pca":             func() algo.Algorithm { return pca.New() },
 	"randomcutforest": func() algo.Algorithm { return rcf.New() },
 	"xgboost":         func() algo.Algorithm { return xgboost.New() },

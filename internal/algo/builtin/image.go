@@ -31,6 +31,7 @@ var repositories = map[string]repository{
 		"0.90-1-cpu-py3", "0.90-2-cpu-py3", "1.0-1-cpu-py3", "1.2-1", "1.2-2", "1.3-1", "1.5-1", "1.7-1", "3.0-5", "3.2-0",
 	}},
 	"ipinsights":      {"ipinsights", []string{"1", "latest"}},
+	"lda":             {"lda", []string{"1", "latest"}},
 	"pca":             {"pca", []string{"1", "latest"}},
 	"randomcutforest": {"randomcutforest", []string{"1", "latest"}},
 	"xgboost":         {"xgboost", []string{"1", "latest"}},
@@ -129,6 +130,7 @@ type Repository struct {
 func Repositories() []Repository {
 	registries := map[string]string{
 		"ipinsights":        "382416733822",
+		"lda":               "766337827248",
 		"pca":               "382416733822",
 		"randomcutforest":   "382416733822",
 		"sagemaker-xgboost": "683313688378",

@@ -3,11 +3,13 @@
 package pca
 
 import (
-	"fmt"
+	"errors"
 	"math"
 
 	"gonum.org/v1/gonum/floats"
-	"gonum.org/v1/gonum/mat"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo/eigen"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
 
 // basis is principal components: orthonormal vectors and their singular values,
@@ -69,7 +71,7 @@ func orthonormalize(basis [][]float64, v []float64) bool {
 	}
 	for range 2 {
 		for _, b := range basis {
-			floats.AddScaled(v, -floats.Dot(b, v), b)
+			vec.AxpyDouble(-vec.DotDouble(b, v), b, v)
 		}
 	}
 	left := floats.Norm(v, 2)
@@ -81,26 +83,12 @@ func orthonormalize(basis [][]float64, v []float64) bool {
 }
 
 // topEigen gives the k largest eigenvalues of the symmetric n×n matrix a, the
-// largest first, and their vectors.
+// largest first, and their vectors; of a matrix that is not finite the value
+// infinity and no vector, which vanishing finds. a is written over.
 func topEigen(t *table, a []float64, n, k int) (values []float64, vectors [][]float64, err error) {
-	if err := t.ctx.Err(); err != nil {
-		return nil, nil, err
+	values, vectors, err = eigen.Top(t.ctx, a, n, k)
+	if errors.Is(err, eigen.ErrNotFinite) {
+		return []float64{math.Inf(1)}, nil, nil
 	}
-	for _, v := range a {
-		if math.IsNaN(v) || math.IsInf(v, 0) { // vanishing finds it
-			return []float64{math.Inf(1)}, nil, nil
-		}
-	}
-	var eigen mat.EigenSym
-	if !eigen.Factorize(mat.NewSymDense(n, a), true) {
-		return nil, nil, fmt.Errorf("the eigenvalues of a %d×%d matrix are not found", n, n)
-	}
-	all := eigen.Values(nil)
-	var v mat.Dense
-	eigen.VectorsTo(&v)
-	for j := range k {
-		values = append(values, all[n-1-j])
-		vectors = append(vectors, mat.Col(nil, n-1-j, &v))
-	}
-	return values, vectors, nil
+	return values, vectors, err
 }

@@ -124,9 +124,7 @@ func (t *table) within(vectors [][]float64, q []float32, k int) (*basis, error) 
 	for j, mix := range u {
 		found[j] = make([]float64, t.dims)
 		for i, x := range mix {
-			for d, y := range vectors[i] {
-				found[j][d] += x * y
-			}
+			vec.AxpyDouble(x, vectors[i], found[j])
 		}
 	}
 	return newBasis(values, found, t.dims, k), nil

@@ -886,6 +886,234 @@ dot64Oneavx2Done:
 	MOVSD        X0, ret+48(FP)
 	RET
 
+// func dotDouble(a []float64, b []float64) float64
+// Requires: AVX, AVX512F, FMA3, SSE2
+TEXT ·dotDouble(SB), NOSPLIT, $0-56
+	CMPB ·level+0(SB), $0x01
+	JA   avx512
+	JE   avx2
+	JMP  ·dotDoubleScalar(SB)
+
+avx512:
+	MOVQ   a_base+0(FP), AX
+	MOVQ   b_base+24(FP), CX
+	MOVQ   a_len+8(FP), DX
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	SUBQ   $0x20, DX
+	JB     dotDoubleavx512Done
+
+dotDoubleavx512:
+	VMOVUPD     (AX), Z10
+	VFMADD231PD (CX), Z10, Z0
+	VMOVUPD     64(AX), Z11
+	VFMADD231PD 64(CX), Z11, Z1
+	VMOVUPD     128(AX), Z12
+	VFMADD231PD 128(CX), Z12, Z2
+	VMOVUPD     192(AX), Z13
+	VFMADD231PD 192(CX), Z13, Z3
+	ADDQ        $+256, AX
+	ADDQ        $+256, CX
+	SUBQ        $0x20, DX
+	JAE         dotDoubleavx512
+
+dotDoubleavx512Done:
+	ADDQ $0x20, DX
+	SUBQ $0x01, DX
+	JB   dotDoubleOneavx512Done
+
+dotDoubleOneavx512:
+	VMOVSD (AX), X10
+	VMULSD (CX), X10, X10
+	VADDPD Z10, Z0, Z0
+	ADDQ   $+8, AX
+	ADDQ   $+8, CX
+	SUBQ   $0x01, DX
+	JAE    dotDoubleOneavx512
+
+dotDoubleOneavx512Done:
+	ADDQ          $0x01, DX
+	VADDPD        Z1, Z0, Z0
+	VADDPD        Z3, Z2, Z2
+	VADDPD        Z2, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPD        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VUNPCKHPD     X0, X0, X1
+	VADDSD        X1, X0, X0
+	VZEROUPPER
+	MOVSD         X0, ret+48(FP)
+	RET
+
+avx2:
+	MOVQ   a_base+0(FP), AX
+	MOVQ   b_base+24(FP), CX
+	MOVQ   a_len+8(FP), DX
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+	VXORPD Y5, Y5, Y5
+	VXORPD Y6, Y6, Y6
+	VXORPD Y7, Y7, Y7
+	SUBQ   $0x20, DX
+	JB     dotDoubleavx2Done
+
+dotDoubleavx2:
+	VMOVUPD     (AX), Y10
+	VFMADD231PD (CX), Y10, Y0
+	VMOVUPD     32(AX), Y11
+	VFMADD231PD 32(CX), Y11, Y1
+	VMOVUPD     64(AX), Y12
+	VFMADD231PD 64(CX), Y12, Y2
+	VMOVUPD     96(AX), Y13
+	VFMADD231PD 96(CX), Y13, Y3
+	VMOVUPD     128(AX), Y10
+	VFMADD231PD 128(CX), Y10, Y4
+	VMOVUPD     160(AX), Y11
+	VFMADD231PD 160(CX), Y11, Y5
+	VMOVUPD     192(AX), Y12
+	VFMADD231PD 192(CX), Y12, Y6
+	VMOVUPD     224(AX), Y13
+	VFMADD231PD 224(CX), Y13, Y7
+	ADDQ        $+256, AX
+	ADDQ        $+256, CX
+	SUBQ        $0x20, DX
+	JAE         dotDoubleavx2
+
+dotDoubleavx2Done:
+	ADDQ $0x20, DX
+	SUBQ $0x01, DX
+	JB   dotDoubleOneavx2Done
+
+dotDoubleOneavx2:
+	VMOVSD (AX), X10
+	VMULSD (CX), X10, X10
+	VADDPD Y10, Y0, Y0
+	ADDQ   $+8, AX
+	ADDQ   $+8, CX
+	SUBQ   $0x01, DX
+	JAE    dotDoubleOneavx2
+
+dotDoubleOneavx2Done:
+	ADDQ         $0x01, DX
+	VADDPD       Y2, Y0, Y0
+	VADDPD       Y6, Y4, Y4
+	VADDPD       Y4, Y0, Y0
+	VADDPD       Y3, Y1, Y1
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y5, Y1, Y1
+	VADDPD       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VUNPCKHPD    X0, X0, X1
+	VADDSD       X1, X0, X0
+	VZEROUPPER
+	MOVSD        X0, ret+48(FP)
+	RET
+
+// func axpyDouble(alpha float64, x []float64, y []float64)
+// Requires: AVX, AVX512F, FMA3
+TEXT ·axpyDouble(SB), NOSPLIT, $0-56
+	CMPB ·level+0(SB), $0x01
+	JA   avx512
+	JE   avx2
+	JMP  ·axpyDoubleScalar(SB)
+
+avx512:
+	MOVQ         x_base+8(FP), AX
+	MOVQ         y_base+32(FP), CX
+	MOVQ         x_len+16(FP), DX
+	VBROADCASTSD alpha+0(FP), Z0
+	SUBQ         $0x20, DX
+	JB           axpyDoubleavx512Done
+
+axpyDoubleavx512:
+	VMOVUPD     (CX), Z1
+	VFMADD231PD (AX), Z0, Z1
+	VMOVUPD     Z1, (CX)
+	VMOVUPD     64(CX), Z2
+	VFMADD231PD 64(AX), Z0, Z2
+	VMOVUPD     Z2, 64(CX)
+	VMOVUPD     128(CX), Z3
+	VFMADD231PD 128(AX), Z0, Z3
+	VMOVUPD     Z3, 128(CX)
+	VMOVUPD     192(CX), Z4
+	VFMADD231PD 192(AX), Z0, Z4
+	VMOVUPD     Z4, 192(CX)
+	ADDQ        $+256, AX
+	ADDQ        $+256, CX
+	SUBQ        $0x20, DX
+	JAE         axpyDoubleavx512
+
+axpyDoubleavx512Done:
+	ADDQ $0x20, DX
+	SUBQ $0x01, DX
+	JB   axpyDoubleOneavx512Done
+
+axpyDoubleOneavx512:
+	VMOVSD      (CX), X1
+	VFMADD231SD (AX), X0, X1
+	VMOVSD      X1, (CX)
+	ADDQ        $+8, AX
+	ADDQ        $+8, CX
+	SUBQ        $0x01, DX
+	JAE         axpyDoubleOneavx512
+
+axpyDoubleOneavx512Done:
+	ADDQ $0x01, DX
+	VZEROUPPER
+	RET
+
+avx2:
+	MOVQ         x_base+8(FP), AX
+	MOVQ         y_base+32(FP), CX
+	MOVQ         x_len+16(FP), DX
+	VBROADCASTSD alpha+0(FP), Y0
+	SUBQ         $0x10, DX
+	JB           axpyDoubleavx2Done
+
+axpyDoubleavx2:
+	VMOVUPD     (CX), Y1
+	VFMADD231PD (AX), Y0, Y1
+	VMOVUPD     Y1, (CX)
+	VMOVUPD     32(CX), Y2
+	VFMADD231PD 32(AX), Y0, Y2
+	VMOVUPD     Y2, 32(CX)
+	VMOVUPD     64(CX), Y3
+	VFMADD231PD 64(AX), Y0, Y3
+	VMOVUPD     Y3, 64(CX)
+	VMOVUPD     96(CX), Y4
+	VFMADD231PD 96(AX), Y0, Y4
+	VMOVUPD     Y4, 96(CX)
+	ADDQ        $+128, AX
+	ADDQ        $+128, CX
+	SUBQ        $0x10, DX
+	JAE         axpyDoubleavx2
+
+axpyDoubleavx2Done:
+	ADDQ $0x10, DX
+	SUBQ $0x01, DX
+	JB   axpyDoubleOneavx2Done
+
+axpyDoubleOneavx2:
+	VMOVSD      (CX), X1
+	VFMADD231SD (AX), X0, X1
+	VMOVSD      X1, (CX)
+	ADDQ        $+8, AX
+	ADDQ        $+8, CX
+	SUBQ        $0x01, DX
+	JAE         axpyDoubleOneavx2
+
+axpyDoubleOneavx2Done:
+	ADDQ $0x01, DX
+	VZEROUPPER
+	RET
+
 // func leastScore(s []float32, c []float32) (index int, score float32)
 // Requires: AVX, AVX2, AVX512F, BMI, FMA3
 TEXT ·leastScore(SB), NOSPLIT, $0-60

@@ -34,6 +34,16 @@ func accumulate(x []float32, y []float64)
 //go:noescape
 func dot64(a []float32, b []float32) float64
 
+// dotDouble is the sum of a[i]*b[i].
+//
+//go:noescape
+func dotDouble(a []float64, b []float64) float64
+
+// axpyDouble adds alpha*x to y.
+//
+//go:noescape
+func axpyDouble(alpha float64, x []float64, y []float64)
+
 // leastScore is the least of c[j]-2*s[j], and its first index.
 //
 //go:noescape

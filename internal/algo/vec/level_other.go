@@ -25,3 +25,5 @@ func dot64(a, b []float32) float64             { return dot64Scalar(a, b) }
 func leastScore(s, c []float32) (int, float32) { return leastScoreScalar(s, c) }
 func exp(dst, x []float32)                     { expScalar(dst, x) }
 func sigmoid(dst, x []float32)                 { sigmoidScalar(dst, x) }
+func dotDouble(a, b []float64) float64         { return dotDoubleScalar(a, b) }
+func axpyDouble(alpha float64, x, y []float64) { axpyDoubleScalar(alpha, x, y) }

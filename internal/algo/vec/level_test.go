@@ -253,6 +253,25 @@ func TestWide(t *testing.T) {
 				}
 				first[n] = result{math.Float64bits(got)}
 			}
+			da, db := make([]float64, n), make([]float64, n+1)
+			for i := range a {
+				da[i], db[i] = float64(a[i])*math.Pi, float64(b[i])
+			}
+			db[n] = 12345
+			if double := DotDouble(da, db); math.Abs(double-want*math.Pi) > math.Pi*size*float64(n+2)*0x1p-52 {
+				t.Errorf("n=%d: dot of float64 %v, want %v", n, double, want*math.Pi)
+			} else if vector {
+				if f, ok := first[n+1000]; ok && f.dot != math.Float64bits(double) {
+					t.Errorf("n=%d: AVX2 and AVX-512 give other bits", n)
+				}
+				first[n+1000] = result{math.Float64bits(double)}
+			}
+			AxpyDouble(0.7, da, db)
+			for i := range b {
+				if w := float64(b[i]) + 0.7*da[i]; math.Abs(db[i]-w) > 1e-15*(4+math.Abs(w)) || db[n] != 12345 {
+					t.Fatalf("n=%d: axpy of float64 %d is %v, want %v", n, i, db[i], w)
+				}
+			}
 			y := make([]float64, n+8)
 			for i := range y {
 				y[i] = float64(i)

@@ -33,6 +33,12 @@ func Accumulate(x []float32, y []float64) { accumulate(x, y[:len(x)]) }
 // DotFloat64 is Dot with the sum in float64.
 func DotFloat64(a, b []float32) float64 { return dot64(a, b[:len(a)]) }
 
+// DotDouble is Dot of float64.
+func DotDouble(a, b []float64) float64 { return dotDouble(a, b[:len(a)]) }
+
+// AxpyDouble is Axpy of float64.
+func AxpyDouble(alpha float64, x, y []float64) { axpyDouble(alpha, x, y[:len(x)]) }
+
 // Exp writes e^x[i] into dst, which is at least as long as x and may be x. It is
 // within 2 units of the last place.
 func Exp(dst, x []float32) { exp(dst[:len(x)], x) }

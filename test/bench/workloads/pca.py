@@ -19,11 +19,11 @@ def make(n, d):
 def peer(solver, k):
     return f"""
 import numpy, pandas
+from sklearn.decomposition import PCA
 began = time.perf_counter()
 rows = pandas.read_csv(sys.argv[1], header=None, dtype="float32").to_numpy()
 read = time.perf_counter() - began
 began = time.perf_counter()
-from sklearn.decomposition import PCA
 PCA({k}, svd_solver={solver!r}, random_state=0).fit(rows)
 tell(read, time.perf_counter() - began)
 """
