@@ -10,6 +10,8 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/ipinsights"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/pca"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/kmeans"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/knn"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/rcf"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/xgboost"
 )
@@ -19,6 +21,8 @@ var algorithms = map[string]func() algo.Algorithm{
 	"ipinsights":      func() algo.Algorithm { return ipinsights.New() },
 	"pca":             func() algo.Algorithm { return pca.New() },
 	"randomcutforest": func() algo.Algorithm { return rcf.New() },
+	"kmeans":          func() algo.Algorithm { return kmeans.New() },
+	"knn":             func() algo.Algorithm { return knn.New() },
 	"xgboost":         func() algo.Algorithm { return xgboost.New() },
 }
 

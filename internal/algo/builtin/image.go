@@ -33,6 +33,8 @@ var repositories = map[string]repository{
 	"ipinsights":      {"ipinsights", []string{"1", "latest"}},
 	"pca":             {"pca", []string{"1", "latest"}},
 	"randomcutforest": {"randomcutforest", []string{"1", "latest"}},
+	"kmeans":          {"kmeans", []string{"1", "latest"}},
+	"knn":             {"knn", []string{"1", "latest"}},
 	"xgboost":         {"xgboost", []string{"1", "latest"}},
 }
 
@@ -132,6 +134,8 @@ func Repositories() []Repository {
 		"pca":               "382416733822",
 		"randomcutforest":   "382416733822",
 		"sagemaker-xgboost": "683313688378",
+		"kmeans":            "382416733822",
+		"knn":               "382416733822",
 		"xgboost":           "811284229777",
 	}
 	var out []Repository

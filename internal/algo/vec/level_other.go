@@ -23,5 +23,8 @@ func scale(alpha float32, x []float32)       { scaleScalar(alpha, x) }
 func accumulate(x []float32, y []float64)      { accumulateScalar(x, y) }
 func dot64(a, b []float32) float64             { return dot64Scalar(a, b) }
 func leastScore(s, c []float32) (int, float32) { return leastScoreScalar(s, c) }
-func exp(dst, x []float32)                     { expScalar(dst, x) }
-func sigmoid(dst, x []float32)                 { sigmoidScalar(dst, x) }
+func below(s, c []float32, limit float32, from int) int {
+	return belowScalar(s, c, limit, from)
+}
+func exp(dst, x []float32)     { expScalar(dst, x) }
+func sigmoid(dst, x []float32) { sigmoidScalar(dst, x) }
