@@ -16,7 +16,7 @@ import (
 // vector is its length in 64 bits and its elements; an index begins with four
 // letters.
 //
-// Source: index_write.cpp and index_read.cpp of faiss 1.7 to 1.14.
+// Source: index_write.cpp and index_read.cpp of faiss 1.7 to 1.15.
 const (
 	markFlatL2    = "IxF2"
 	markFlatInner = "IxFI"
