@@ -52,6 +52,9 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 		}
 	}
 	l := newLearner(in, report, train)
+	if l.many > mostNumbers/l.d {
+		return nil, algo.ClientErrorf("Hyperparameter k: %d centres of %d features do not fit into memory; a smaller k or extra_center_factor does", l.many, l.d)
+	}
 	if err := l.learn(ctx); err != nil {
 		return nil, err
 	}
@@ -116,11 +119,19 @@ func (Algorithm) Load(artifacts fs.FS) (algo.Model, error) {
 	return readModel(b)
 }
 
-// autoFactor is how many times k centres there are where the user leaves it open: at
-// least so many that the end has something to choose from, and for a small k
+// Centres are at most so many numbers, a few dozen bytes each; auto stays well
+// below that.
+const (
+	mostNumbers = 1 << 30
+	autoNumbers = 1 << 27
+)
+
+// autoFactor is how many times k centres there are where the user leaves it open:
+// at least so many that the end has something to choose from, and for a small k
 // many, since they cost little there.
-func autoFactor(k int) int {
-	return max(2, min(10, (250+k-1)/k))
+func autoFactor(k, d int) int {
+	factor := max(2, min(10, (250+k-1)/k))
+	return max(1, min(factor, autoNumbers/d/k))
 }
 
 const autoTrials = 10

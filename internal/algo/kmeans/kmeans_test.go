@@ -95,12 +95,12 @@ func train(t *testing.T, params map[string]string, channels map[string]algotest.
 
 func TestClustersAreFound(t *testing.T) {
 	const d, k = 5, 12
-	v := blobs(4000, d, k, 3)
+	v := blobs(2000, d, k, 3)
 	for name, extra := range map[string]map[string]string{
 		"by default":       {},
 		"in small batches": {"mini_batch_size": "200", "epochs": "3"},
 		"with decay":       {"mini_batch_size": "500", "half_life_time_size": "1000", "init_method": "kmeans++"},
-		"of as many":       {"extra_center_factor": "1", "init_method": "kmeans++", "mini_batch_size": "1000"},
+		"of twice as many": {"extra_center_factor": "2", "init_method": "kmeans++", "mini_batch_size": "1000"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			params := map[string]string{"k": "12", "feature_dim": "5", "eval_metrics": `["msd", "ssd"]`}
@@ -123,12 +123,12 @@ func TestClustersAreFound(t *testing.T) {
 					t.Errorf("%s is %v, about %d was expected", metric.Name, value, d)
 				}
 			}
-			p, err := m.Predict(t.Context(), &algo.Matrix{Rows: 4000, Cols: d, Values: v})
+			p, err := m.Predict(t.Context(), &algo.Matrix{Rows: 2000, Cols: d, Values: v})
 			if err != nil {
 				t.Fatal(err)
 			}
 			used := map[float32]bool{}
-			for i := range 4000 {
+			for i := range 2000 {
 				used[p.Values[2*i]] = true
 			}
 			if len(used) != k {

@@ -40,7 +40,7 @@ func newLearner(in algo.Input, report *firstparty.Report, t *table) *learner {
 		passes: passes{peers: in.Peers, threads: in.Threads, d: t.Cols},
 		params: p, report: report, t: t, k: p.Int("k"), evaluated: p.List("eval_metrics"), rng: rand.New(rand.NewPCG(seed, seed)),
 	}
-	factor := autoFactor(l.k)
+	factor := autoFactor(l.k, l.d)
 	if !p.Auto("extra_center_factor") {
 		factor = p.Int("extra_center_factor")
 	}

@@ -63,6 +63,9 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 			return nil, err
 		}
 	}
+	if err := c.checkSize(min(c.sample, train.Total)); err != nil {
+		return nil, err
+	}
 	began := time.Now()
 	m := newModel(c)
 	v, labels, err := m.sample(ctx, in, train, min(c.sample, train.Total))

@@ -50,16 +50,16 @@ func csv(v, labels []float32) string {
 
 func TestConforms(t *testing.T) {
 	const d = 6
-	v, labels := table(700, d, 4, 1)
+	v, labels := table(400, d, 4, 1)
 	rows := &algo.Matrix{Rows: 50, Cols: d, Values: v[:50*d]}
-	train, test := algotest.CSV(csv(v[:600*d], labels[:600])), algotest.CSV(csv(v[600*d:], labels[600:]))
+	train, test := algotest.CSV(csv(v[:350*d], labels[:350])), algotest.CSV(csv(v[350*d:], labels[350:]))
 	var cases []algotest.Case
 	for name, params := range map[string]map[string]string{
 		"flat":                        {"predictor_type": classifier},
-		"flat of a sample, regressor": {"predictor_type": regressor, "sample_size": "300", "index_metric": inner},
+		"flat of a sample, regressor": {"predictor_type": regressor, "sample_size": "200", "index_metric": inner},
 		"cosine, sign":                {"predictor_type": regressor, "index_metric": cosine, "dimension_reduction_type": sign, "dimension_reduction_target": "3"},
 		"IVF, fjlt":                   {"predictor_type": classifier, "index_type": ivfFlat, "dimension_reduction_type": fjlt, "dimension_reduction_target": "4"},
-		"IVF by inner product":        {"predictor_type": classifier, "index_type": ivfFlat, "index_metric": inner, "faiss_index_ivf_nlists": "200", "_faiss_index_nprobe": "1"},
+		"IVF by inner product":        {"predictor_type": classifier, "index_type": ivfFlat, "index_metric": inner, "faiss_index_ivf_nlists": "120", "_faiss_index_nprobe": "1"},
 		"PQ, padded":                  {"predictor_type": classifier, "index_type": ivfPQ, "faiss_index_pq_m": "4", "faiss_index_ivf_nlists": "8"},
 	} {
 		params["k"], params["feature_dim"] = "7", "6"

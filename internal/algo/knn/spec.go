@@ -104,3 +104,21 @@ func (c config) checkTarget(features int) error {
 	}
 	return nil
 }
+
+// mostNumbers bounds the numbers of an index, and of a projection.
+const mostNumbers = 1 << 33
+
+// checkSize refuses what does not fit into the memory of any machine.
+func (c config) checkSize(rows int) error {
+	d := c.features
+	if c.reduction != "" {
+		d = c.target
+	}
+	switch {
+	case rows > mostNumbers/d:
+		return algo.ClientErrorf("Hyperparameter sample_size: %d rows of %d features do not fit into memory; fewer rows, or a dimension_reduction_type, do", rows, d)
+	case c.reduction == sign && c.target > mostNumbers/8/c.features:
+		return algo.ClientErrorf("Hyperparameter dimension_reduction_type: a matrix of %d by %d does not fit into memory; fjlt needs none", c.target, c.features)
+	}
+	return nil
+}

@@ -43,7 +43,7 @@ func upTo(from, to int) (all []int) {
 func TestEstimatesAreDecidedByDistances(t *testing.T) {
 	for _, metric := range []Metric{L2, InnerProduct} {
 		for _, off := range []float64{0, 3, 1000} {
-			for _, shape := range [][3]int{{1, 1, 1}, {7, 3, 5}, {600, 1, 300}, {1500, 17, 300}} {
+			for _, shape := range [][3]int{{1, 1, 1}, {7, 3, 5}, {600, 1, 40}, {1100, 9, 270}} {
 				n, d, m := shape[0], shape[1], shape[2]
 				t.Run(fmt.Sprint(metric, off, n, d), func(t *testing.T) {
 					s := NewSet(metric, cloud(n, d, off, 1), n, d)
