@@ -9,6 +9,8 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/ipinsights"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/kmeans"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/knn"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/lda"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/pca"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/rcf"
@@ -21,6 +23,8 @@ var algorithms = map[string]func() algo.Algorithm{
 	"lda":             func() algo.Algorithm { return lda.New() },
 	"pca":             func() algo.Algorithm { return pca.New() },
 	"randomcutforest": func() algo.Algorithm { return rcf.New() },
+	"kmeans":          func() algo.Algorithm { return kmeans.New() },
+	"knn":             func() algo.Algorithm { return knn.New() },
 	"xgboost":         func() algo.Algorithm { return xgboost.New() },
 }
 

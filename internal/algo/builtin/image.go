@@ -34,6 +34,8 @@ var repositories = map[string]repository{
 	"lda":             {"lda", []string{"1", "latest"}},
 	"pca":             {"pca", []string{"1", "latest"}},
 	"randomcutforest": {"randomcutforest", []string{"1", "latest"}},
+	"kmeans":          {"kmeans", []string{"1", "latest"}},
+	"knn":             {"knn", []string{"1", "latest"}},
 	"xgboost":         {"xgboost", []string{"1", "latest"}},
 }
 
@@ -134,6 +136,8 @@ func Repositories() []Repository {
 		"pca":               "382416733822",
 		"randomcutforest":   "382416733822",
 		"sagemaker-xgboost": "683313688378",
+		"kmeans":            "382416733822",
+		"knn":               "382416733822",
 		"xgboost":           "811284229777",
 	}
 	var out []Repository
