@@ -10,6 +10,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/ipinsights"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/pca"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/linear"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/rcf"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/xgboost"
 )
@@ -18,6 +19,7 @@ import (
 var algorithms = map[string]func() algo.Algorithm{
 	"ipinsights":      func() algo.Algorithm { return ipinsights.New() },
 	"pca":             func() algo.Algorithm { return pca.New() },
+	"linear-learner":  func() algo.Algorithm { return linear.New() },
 	"randomcutforest": func() algo.Algorithm { return rcf.New() },
 	"xgboost":         func() algo.Algorithm { return xgboost.New() },
 }

@@ -32,6 +32,7 @@ var repositories = map[string]repository{
 	}},
 	"ipinsights":      {"ipinsights", []string{"1", "latest"}},
 	"pca":             {"pca", []string{"1", "latest"}},
+	"linear-learner":  {"linear-learner", []string{"1", "latest"}},
 	"randomcutforest": {"randomcutforest", []string{"1", "latest"}},
 	"xgboost":         {"xgboost", []string{"1", "latest"}},
 }
@@ -130,6 +131,7 @@ func Repositories() []Repository {
 	registries := map[string]string{
 		"ipinsights":        "382416733822",
 		"pca":               "382416733822",
+		"linear-learner":    "382416733822",
 		"randomcutforest":   "382416733822",
 		"sagemaker-xgboost": "683313688378",
 		"xgboost":           "811284229777",
