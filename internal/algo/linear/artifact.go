@@ -3,26 +3,19 @@
 package linear
 
 import (
-	"archive/zip"
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
-	"os"
-	"path/filepath"
+	"strconv"
 	"strings"
-	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/mxnet"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/ndarray"
 )
 
-// FileName is the name of the model artifact: a zip of the files below.
-const FileName = "model_algo-1"
-
+// The files of the artifact and the arrays in it.
 const (
 	manifestFile = "manifest.json"
 	moreFile     = "additional-params.json"
@@ -52,9 +45,6 @@ func (m *Model) Save(dir string) error {
 	if m.kind == binary {
 		about.Threshold = &m.threshold
 	}
-	params := ndarray.Append(nil,
-		ndarray.Array{Name: "arg:" + weightName, Shape: []int{m.classes, m.features}, Values: m.weights},
-		ndarray.Array{Name: "arg:" + biasName, Shape: []int{m.classes}, Values: m.bias})
 	head, err := json.Marshal(manifest{1, []string{moreFile, symbolFile, paramsFile}})
 	if err != nil {
 		return err
@@ -63,120 +53,63 @@ func (m *Model) Save(dir string) error {
 	if err != nil {
 		return err
 	}
-	var b bytes.Buffer
-	z := zip.NewWriter(&b)
-	for _, f := range []struct {
-		name string
-		b    []byte
-	}{{manifestFile, head}, {moreFile, rest}, {symbolFile, m.symbol()}, {paramsFile, params}} {
-		// Without a time, so that the same model is the same bytes.
-		out, err := z.CreateHeader(&zip.FileHeader{Name: f.name, Method: zip.Store, Modified: time.Time{}})
-		if err != nil {
-			return err
-		}
-		if _, err := out.Write(f.b); err != nil {
-			return err
-		}
-	}
-	if err := z.Close(); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(dir, FileName), b.Bytes(), 0o644)
+	params := ndarray.Append(nil,
+		ndarray.Array{Name: "arg:" + weightName, Shape: []int{m.classes, m.features}, Values: m.weights},
+		ndarray.Array{Name: "arg:" + biasName, Shape: []int{m.classes}, Values: m.bias})
+	return mxnet.Save(dir, mxnet.File{Name: manifestFile, Content: head}, mxnet.File{Name: moreFile, Content: rest},
+		mxnet.File{Name: symbolFile, Content: m.symbol()}, mxnet.File{Name: paramsFile, Content: params})
 }
 
-// symbol is the network as MXNet 1.x saves it: a fully connected layer, then what
-// makes scores of it.
+// symbol is the network: a fully connected layer, then what makes scores of it.
 func (m *Model) symbol() []byte {
-	type node struct {
-		Op     string            `json:"op"`
-		Name   string            `json:"name"`
-		Attrs  map[string]string `json:"attrs,omitempty"`
-		Inputs [][3]int          `json:"inputs"`
-	}
-	none := [][3]int{}
-	nodes := []node{
-		{Op: "null", Name: "data", Inputs: none}, {Op: "null", Name: weightName, Inputs: none}, {Op: "null", Name: biasName, Inputs: none},
-		{"FullyConnected", "fc0", map[string]string{"num_hidden": fmt.Sprint(m.classes)}, [][3]int{{0, 0, 0}, {1, 0, 0}, {2, 0, 0}}},
+	nodes := []mxnet.Node{
+		{Name: "data"}, {Name: weightName}, {Name: biasName},
+		{Op: "FullyConnected", Name: "fc0", Attrs: map[string]string{"num_hidden": strconv.Itoa(m.classes)}, Inputs: []string{"data", weightName, biasName}},
 	}
 	switch {
 	case m.kind == multiclass:
-		nodes = append(nodes, node{"softmax", "score", map[string]string{"axis": "1"}, [][3]int{{3, 0, 0}}})
+		nodes = append(nodes, mxnet.Node{Op: "softmax", Name: "score", Attrs: map[string]string{"axis": "1"}, Inputs: []string{"fc0"}})
 	case m.loss == "logistic":
-		nodes = append(nodes, node{"sigmoid", "score", nil, [][3]int{{3, 0, 0}}})
+		nodes = append(nodes, mxnet.Node{Op: "sigmoid", Name: "score", Inputs: []string{"fc0"}})
 	}
-	ends := make([]int, len(nodes)+1)
-	for i := range ends {
-		ends[i] = i
-	}
-	b, err := json.MarshalIndent(map[string]any{
-		"nodes": nodes, "arg_nodes": []int{0, 1, 2}, "node_row_ptr": ends, "heads": [][3]int{{len(nodes) - 1, 0, 0}},
-		"attrs": map[string][]any{"mxnet_version": {"int", 10300}},
-	}, "", "  ")
-	if err != nil { // maps of strings and numbers
-		panic(err)
-	}
-	return b
+	return mxnet.Symbol(nodes...)
 }
 
-// Load reads model_algo-1, as Save or the container wrote it.
+// Load reads model_algo-1, as Save or the container wrote it. Without the files
+// that tell it, what the model is follows from the network, and the threshold is
+// 0.5, or 0 where scores are no probabilities.
 func (Algorithm) Load(artifacts fs.FS) (algo.Model, error) {
-	b, err := fs.ReadFile(artifacts, FileName)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, algo.ClientErrorf("the model folder holds no file %s", FileName)
-	} else if err != nil {
-		return nil, fmt.Errorf("read the model: %w", err)
-	}
-	m, err := ReadModel(b)
+	files, err := mxnet.Load(artifacts)
 	if err != nil {
-		return nil, algo.ClientErrorf("%s: %w", FileName, err)
+		return nil, err
+	}
+	m, err := modelOf(files)
+	if err != nil {
+		return nil, algo.ClientErrorf("%s: %w", mxnet.FileName, err)
 	}
 	return m, nil
 }
 
-// maxFile is the largest file of the zip that is read.
-const maxFile = 4 << 30
-
-// ReadModel reads the content of model_algo-1. Without the files that tell it,
-// what the model is follows from the network, and the threshold is 0.5, or 0
-// where scores are no probabilities.
-func ReadModel(b []byte) (*Model, error) {
-	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
-	if err != nil {
-		return nil, fmt.Errorf("not a zip file: %w", err)
-	}
+// modelOf makes a model of the files of a zip.
+func modelOf(files []mxnet.File) (*Model, error) {
 	var about more
-	var symbol []byte
+	var symbol string
 	var arrays map[string]ndarray.Array
-	for _, f := range z.File {
-		content, err := open(f)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", f.Name, err)
-		}
+	for _, f := range files {
+		var err error
 		switch {
 		case f.Name == moreFile:
-			err = json.Unmarshal(content, &about)
+			err = json.Unmarshal(f.Content, &about)
 		case strings.HasSuffix(f.Name, "symbol.json"):
-			symbol = content
+			symbol = string(f.Content)
 		case strings.HasSuffix(f.Name, ".params"):
-			arrays, err = ndarray.Named(content)
+			arrays, err = ndarray.Named(f.Content)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.Name, err)
 		}
 	}
-	return assemble(about, string(symbol), arrays)
-}
-
-func open(f *zip.File) ([]byte, error) {
-	if f.UncompressedSize64 > maxFile {
-		return nil, fmt.Errorf("is larger than %d bytes", int64(maxFile))
-	}
-	r, err := f.Open()
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = r.Close() }()
-	return io.ReadAll(io.LimitReader(r, maxFile))
+	return assemble(about, symbol, arrays)
 }
 
 // assemble makes a model of what the zip holds.

@@ -233,7 +233,7 @@ func TestLossesAreThoseOfTheirGradients(t *testing.T) {
 		t.Errorf("softmax loss %v, derivatives %v", sum, g)
 	}
 	for a := float32(0); a < 90; a += 0.037 {
-		if got, want := float64(expNeg(a)), math.Exp(-float64(a)); math.Abs(got-want) > (2e-7+1e-7*float64(a))*want+1e-37 {
+		if got, want := float64(expNeg(a)), math.Exp(-float64(a)); math.Abs(got-want) > (2e-7+1e-7*float64(a))*want+2e-37 {
 			t.Fatalf("exp(-%v) is %v, want %v", a, got, want)
 		}
 	}
