@@ -14,7 +14,6 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/algotest"
-	"github.com/sagebrush-ml/sagebrush/internal/recordio"
 )
 
 // drawn is rows whose labels follow a linear model of the features, by do.
@@ -60,29 +59,7 @@ func csvText(m *algo.Matrix) string {
 
 // records is m as RecordIO, sparse or dense.
 func records(m *algo.Matrix, sparse bool) string {
-	var b []byte
-	for r := range m.Rows {
-		x := recordio.Value{Kind: recordio.Float32, Float32: m.Values[r*m.Cols : (r+1)*m.Cols]}
-		if sparse {
-			x = recordio.Value{Kind: recordio.Float32, Shape: []uint64{uint64(m.Cols)}}
-			for f, v := range m.Values[r*m.Cols : (r+1)*m.Cols] {
-				if v != 0 {
-					x.Keys, x.Float32 = append(x.Keys, uint64(f)), append(x.Float32, v)
-				}
-			}
-		}
-		rec := recordio.Record{
-			Features: recordio.Values{{Name: recordio.Vector, Value: x}},
-			Label:    recordio.Values{{Name: recordio.Vector, Value: recordio.Value{Kind: recordio.Float32, Float32: m.Label[r : r+1]}}},
-		}
-		payload := rec.Append(nil)
-		head, err := recordio.Header(int64(len(payload)))
-		if err != nil {
-			panic(err)
-		}
-		b = append(append(append(b, head[:]...), payload...), recordio.Padding(int64(len(payload)))...)
-	}
-	return string(b)
+	return algotest.RecordIO(m, sparse).Files["data.rec"]
 }
 
 func TestAlgorithm(t *testing.T) {
