@@ -59,8 +59,12 @@ func (m *Model) symbol() []byte {
 	if m.binary {
 		end = "LogisticRegressionOutput"
 	}
+	argument := func(name, shape string) mxnet.Node { // dot does not infer it
+		return mxnet.Node{Name: name, Attrs: map[string]string{"__shape__": shape}}
+	}
 	return mxnet.Symbol(
-		mxnet.Node{Name: "data"}, mxnet.Node{Name: biasName}, mxnet.Node{Name: linearName}, mxnet.Node{Name: pairsName}, mxnet.Node{Name: "out_label"},
+		mxnet.Node{Name: "data"}, argument(biasName, "(1,)"), argument(linearName, fmt.Sprintf("(%d, 1)", len(m.linear))),
+		argument(pairsName, fmt.Sprintf("(%d, %d)", len(m.linear), m.factors)), mxnet.Node{Name: "out_label"},
 		mxnet.Node{Op: "dot", Name: "linear", Inputs: []string{"data", linearName}},
 		mxnet.Node{Op: "broadcast_add", Name: "linear_bias", Inputs: []string{"linear", biasName}},
 		mxnet.Node{Op: "dot", Name: "sums", Inputs: []string{"data", pairsName}},

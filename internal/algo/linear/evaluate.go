@@ -94,15 +94,21 @@ func (w *work) criteria(t *table, weights []float32) ([]float64, error) {
 	models, rows := len(w.set), w.calibrationRows(t)
 	most := make([]float64, 2*models) // greatest score and greatest negative one
 	all := make([]float32, t.Rows*models)
-	w.score(t, weights, 0, models, func(_, from int, s []float32) { copy(all[from*models:], s) })
-	all = all[:rows*models]
+	w.score(t, weights, 0, models, func(_, from int, s []float32) {
+		for m := range models {
+			to := all[m*t.Rows+from:]
+			for i := range len(s) / models {
+				to[i] = s[i*models+m]
+			}
+		}
+	})
 	for i := range most {
 		most[i] = math.Inf(-1)
 	}
 	w.pool.each(models, len(all), func(m int) {
 		lo, hi := float32(math.Inf(1)), float32(math.Inf(-1))
-		for i := m; i < len(all); i += models {
-			lo, hi = min(lo, all[i]), max(hi, all[i])
+		for _, v := range all[m*t.Rows : m*t.Rows+rows] {
+			lo, hi = min(lo, v), max(hi, v)
 		}
 		if rows > 0 {
 			most[2*m], most[2*m+1] = float64(hi), -float64(lo)
@@ -116,8 +122,9 @@ func (w *work) criteria(t *table, weights []float32) ([]float64, error) {
 		own := counts[m*cells*2 : (m+1)*cells*2]
 		lo := -most[2*m+1]
 		by := (cells - 1) / max(most[2*m]-lo, 1e-30)
+		of := all[m*t.Rows:]
 		for i, y := range t.Label[:rows] {
-			cell := (float64(all[i*models+m]) - lo) * by
+			cell := (float64(of[i]) - lo) * by
 			if cell != cell {
 				cell = 0
 			}

@@ -26,8 +26,7 @@ type learner struct {
 	scaled loss    // of scaled labels
 	back   float64 // times this, the loss of the labels
 
-	order         []int32 // of the rows of all hosts, drawn anew each epoch
-	rows          []int32 // of this host in a batch
+	order
 	parts, pieces []part
 	sum           []float64 // what the hosts add up
 }
@@ -78,10 +77,7 @@ func (w *work) prepare() error {
 	for m := range w.bestLoss {
 		w.bestLoss[m] = math.Inf(1)
 	}
-	w.order = make([]int32, t.total)
-	for i := range w.order {
-		w.order[i] = int32(i)
-	}
+	w.draw(t, w.batch)
 	w.sum = make([]float64, n+len(w.set)+1)
 	return nil
 }
@@ -127,7 +123,7 @@ func (w *work) learn() error {
 	criterion, waited := math.Inf(1), 0
 	for epoch := range w.epochs {
 		began := time.Now()
-		rng.Shuffle(len(w.order), func(i, j int) { w.order[i], w.order[j] = w.order[j], w.order[i] })
+		rng.Shuffle(len(w.blocks), func(i, j int) { w.blocks[i], w.blocks[j] = w.blocks[j], w.blocks[i] })
 		losses := make([]float64, len(w.set))
 		for b := range nb {
 			stop, err := w.batchOf(t, b, nb, epoch*nb+b, losses)

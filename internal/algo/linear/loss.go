@@ -2,7 +2,11 @@
 
 package linear
 
-import "math"
+import (
+	"math"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
+)
 
 // loss is a loss of one score and one label, and its parameter: margin,
 // quantile, insensitivity or delta.
@@ -61,11 +65,12 @@ func (l loss) curvature() float64 {
 
 // slope writes the derivative of the loss of each score, times the row's weight,
 // into g and gives the sum of the weighted losses. The score of row i is
-// s[i*stride]; y is 0 or 1 of a classifier. weight is of rows labelled 1.
-func (l loss) slope(g, s []float32, stride int, y []float32, weight float32) float64 {
+// s[i*stride]; y is 0 or 1 of a classifier. weight is of rows labelled 1. p is
+// the scores' probabilities, of logistic alone.
+func (l loss) slope(g, s, p []float32, stride int, y []float32, weight float32) float64 {
 	switch l.name {
 	case "logistic":
-		return logistic(g, s, stride, y, weight)
+		return logistic(g, s, p, stride, y, weight)
 	case "hinge_loss":
 		return hinge(g, s, stride, y, weight, l.at)
 	case "quantile_loss":
@@ -153,89 +158,78 @@ func quantile(g, s []float32, stride int, y []float32, q float32) float64 {
 	return sum
 }
 
-// logistic is log(1+exp(-y's)) = max(s,0) - ys + log(1+exp(-|s|)). The logarithms
-// are taken of products: a factor is at most 2, so 512 of them stay below the
-// largest float64.
-func logistic(g, s []float32, stride int, y []float32, weight float32) float64 {
-	const many = 512
+// logistic is slope of log(1+exp(-y's)), for the probabilities p of the scores.
+// The derivative is d = p - y, and the loss the logarithm of 1 - |d|: logarithms
+// are taken of products.
+func logistic(g, s, p []float32, stride int, y []float32, weight float32) float64 {
+	const (
+		many = 64           // factors of a product, of
+		far  = 1 - 1.0/4096 // 1-|d| above this
+	)
 	sum, zeros, ones := 0.0, 1.0, 1.0
+	more := weight - 1
 	for i, label := range y {
-		v := s[i*stride]
-		a := v
-		if v < 0 {
-			a = -v
-		}
-		t := expNeg(a)
-		p := 1 / (1 + t)
-		if v < 0 {
-			p = t * p
-		}
-		if label > 0 {
-			g[i] = (p - 1) * weight
-			ones *= 1 + float64(t)
-			if v < 0 {
-				sum += float64(a) * float64(weight)
+		d := p[i*stride] - label
+		a := math.Float32frombits(math.Float32bits(d) &^ (1 << 31))
+		g[i] = d + d*label*more
+		if !(a <= far) {
+			// The difference has few digits left, or the score is no number.
+			v := float64(s[i*stride])
+			if label > 0 {
+				v = -v
 			}
-		} else {
-			g[i] = p
-			zeros *= 1 + float64(t)
-			if v > 0 {
-				sum += float64(a)
-			}
+			sum += (1 + float64(label*more)) * (max(v, 0) + math.Log1p(math.Exp(-math.Abs(v))))
+			continue
 		}
+		one := a * label
+		ones *= float64(1 - one)
+		zeros *= float64(1 - (a - one))
 		if i%many == many-1 {
-			sum += math.Log(zeros) + float64(weight)*math.Log(ones)
+			sum -= math.Log(zeros) + float64(weight)*math.Log(ones)
 			zeros, ones = 1, 1
 		}
 	}
-	return sum + math.Log(zeros) + float64(weight)*math.Log(ones)
-}
-
-// expNeg is exp(-a) for a ≥ 0, to (2+a)e-7 of its value; 0 where that is below
-// 1e-37, NaN for NaN. 2^f of the fraction is a Taylor polynomial.
-func expNeg(a float32) float32 {
-	if a > 85 {
-		return 0
-	}
-	if a != a {
-		return a
-	}
-	x := a * -1.442695041 // log2(e)
-	n := int32(x - 0.5)   // to the nearest, since x is not positive
-	f := (x - float32(n)) * 0.6931471806
-	p := 1 + f*(1+f*(0.5+f*(0.16666667+f*(0.041666667+f*(0.0083333333+f*0.0013888889)))))
-	return p * math.Float32frombits(uint32(n+127)<<23)
+	return sum - math.Log(zeros) - float64(weight)*math.Log(ones)
 }
 
 // softmax turns the k scores of each row, s[i*stride:], into the derivatives of
 // the cross entropy: g[c*rows+i]. weights are by class, nil for all 1. It gives
-// the sum of the weighted losses.
-func softmax(g, s []float32, stride, k int, y, weights []float32) float64 {
+// the sum of the weighted losses; room is for rows×k numbers.
+func softmax(g, s, room []float32, stride, k int, y, weights []float32) float64 {
 	sum, rows := 0.0, len(y)
 	for i, label := range y {
-		row := s[i*stride : i*stride+k]
+		row, to := s[i*stride:i*stride+k], room[i*k:(i+1)*k]
 		most := row[0]
 		for _, v := range row {
 			if v > most || v != v {
 				most = v
 			}
 		}
-		total := float32(0)
 		for c, v := range row {
-			t := expNeg(most - v)
-			g[c*rows+i] = t
+			to[c] = v - most
+		}
+		sum -= classWeight(weights, label) * float64(to[int(label)])
+	}
+	vec.Exp(room, room[:rows*k])
+	for i, label := range y {
+		row, total := room[i*k:(i+1)*k], float32(0)
+		for _, t := range row {
 			total += t
 		}
-		truth, w := int(label), float32(1)
-		if weights != nil {
-			w = weights[truth]
+		w := classWeight(weights, label)
+		sum += w * math.Log(float64(total))
+		scale := float32(w) / total
+		for c, t := range row {
+			g[c*rows+i] = t * scale
 		}
-		sum += float64(w) * (math.Log(float64(total)) + float64(most-row[truth]))
-		scale := w / total
-		for c := range row {
-			g[c*rows+i] *= scale
-		}
-		g[truth*rows+i] -= w
+		g[int(label)*rows+i] -= float32(w)
 	}
 	return sum
+}
+
+func classWeight(weights []float32, label float32) float64 {
+	if weights == nil {
+		return 1
+	}
+	return float64(weights[int(label)])
 }

@@ -12,6 +12,7 @@ import (
 type part struct {
 	x        []float32 // rows×width, the bias's 1 last
 	scores   []float32
+	room     []float32 // for probabilities
 	slopes   []float32 // outputs×rows
 	y        []float32
 	gradient []float32 // outputs×width
@@ -36,12 +37,7 @@ const (
 // host has been told to stop, and that no step was made.
 func (w *work) batchOf(t *table, b, nb, step int, losses []float64) (stop bool, err error) {
 	from, to := b*t.total/nb, (b+1)*t.total/nb
-	w.rows = w.rows[:0]
-	for _, row := range w.order[from:to] {
-		if own := int(row) - t.from; own >= 0 && own < t.Rows {
-			w.rows = append(w.rows, int32(own))
-		}
-	}
+	w.choose(t, from, to)
 	if t.Sparse() {
 		w.sparseParts(t)
 	} else {
@@ -128,7 +124,7 @@ func (w *work) denseParts(t *table) {
 		vec.MulT(p.scores, p.x, w.weights, len(own), w.outputs, w.width)
 		w.slopes(p, 0, len(w.set), p.scores, w.outputs)
 		p.gradient = resize(p.gradient, w.outputs*w.width)
-		mul(p.gradient, p.slopes, p.x, w.outputs, w.width, len(own))
+		vec.Mul(p.gradient, p.slopes, p.x, w.outputs, w.width, len(own))
 	})
 }
 
@@ -137,6 +133,10 @@ func (w *work) denseParts(t *table) {
 func (w *work) slopes(p *part, from, to int, scores []float32, stride int) {
 	rows := len(p.y)
 	p.slopes = resize(p.slopes, (to-from)*w.classes*rows)
+	p.room = resize(p.room, rows*max(stride, w.classes))
+	if w.loss.name == "logistic" {
+		vec.Sigmoid(p.room, scores[:rows*stride])
+	}
 	p.losses = resize(p.losses, len(w.set))
 	clear(p.losses)
 	for m := from; m < to; m++ {
@@ -146,9 +146,9 @@ func (w *work) slopes(p *part, from, to int, scores []float32, stride int) {
 		}
 		g := p.slopes[at*rows : (at+w.classes)*rows]
 		if w.kind == multiclass {
-			p.losses[m] = softmax(g, scores[at:], stride, w.classes, p.y, w.classWeights)
+			p.losses[m] = softmax(g, scores[at:], p.room, stride, w.classes, p.y, w.classWeights)
 		} else {
-			p.losses[m] = w.scaled.slope(g, scores[at:], stride, p.y, float32(w.set[m].positive))
+			p.losses[m] = w.scaled.slope(g, scores[at:], p.room[at:], stride, p.y, float32(w.set[m].positive))
 		}
 	}
 }
@@ -199,13 +199,8 @@ func (w *work) sparseScores(t *table, rows []int32, x, s []float32, stride int) 
 		base -= vec.Dot(w.scaler.shift, x)
 	}
 	for r, row := range rows {
-		sum := base
-		index := t.Index[t.Start[row]:t.Start[row+1]]
-		values := t.Values[t.Start[row]:t.Start[row+1]]
-		for i, f := range index {
-			sum += values[i] * x[f]
-		}
-		s[r*stride] = sum
+		from, to := t.Start[row], t.Start[row+1]
+		s[r*stride] = base + vec.SparseDot(t.Values[from:to], t.Index[from:to], x)
 	}
 }
 
@@ -219,26 +214,13 @@ func (w *work) sparseGradient(t *table, slopes, g []float32) {
 			continue
 		}
 		total += d
-		index := t.Index[t.Start[row]:t.Start[row+1]]
-		values := t.Values[t.Start[row]:t.Start[row+1]]
-		for i, f := range index {
-			g[f] += d * values[i]
-		}
+		from, to := t.Start[row], t.Start[row+1]
+		vec.SparseAxpy(d, t.Values[from:to], t.Index[from:to], g)
 	}
 	if w.scaler.shift != nil {
 		vec.Axpy(-total, w.scaler.shift, g)
 	}
 	if w.useBias {
 		g[w.width-1] = total
-	}
-}
-
-// mul writes A·B into c: A is m×k, B k×n, c m×n.
-func mul(c, a, b []float32, m, n, k int) {
-	clear(c[:m*n])
-	for i := range m {
-		for j, v := range a[i*k : (i+1)*k] {
-			vec.Axpy(v, b[j*n:(j+1)*n], c[i*n:(i+1)*n])
-		}
 	}
 }
