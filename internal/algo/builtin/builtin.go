@@ -8,10 +8,10 @@ import (
 	"slices"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
-	"github.com/sagebrush-ml/sagebrush/internal/algo/ipinsights"
-	"github.com/sagebrush-ml/sagebrush/internal/algo/pca"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/fm"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/ipinsights"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/linear"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/pca"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/rcf"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/xgboost"
 )
@@ -23,10 +23,8 @@ var algorithms = map[string]func() algo.Algorithm{
 	"linear-learner":  func() algo.Algorithm { return linear.New() },
 	"randomcutforest": func() algo.Algorithm { return rcf.New() },
 	"xgboost":         func() algo.Algorithm { return xgboost.New() },
+
 	"factorization-machines": func() algo.Algorithm { return fm.New() },
-	"linear-learner":         func() algo.Algorithm { return linear.New() },
-	"randomcutforest":        func() algo.Algorithm { return rcf.New() },
-	"xgboost":                func() algo.Algorithm { return xgboost.New() },
 }
 
 // Lookup gives the algorithm that is called name.

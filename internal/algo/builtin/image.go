@@ -35,10 +35,8 @@ var repositories = map[string]repository{
 	"linear-learner":  {"linear-learner", []string{"1", "latest"}},
 	"randomcutforest": {"randomcutforest", []string{"1", "latest"}},
 	"xgboost":         {"xgboost", []string{"1", "latest"}},
+
 	"factorization-machines": {"factorization-machines", []string{"1", "latest"}},
-	"linear-learner":         {"linear-learner", []string{"1", "latest"}},
-	"randomcutforest":        {"randomcutforest", []string{"1", "latest"}},
-	"xgboost":                {"xgboost", []string{"1", "latest"}},
 }
 
 // version is a tag without what is not a version.
@@ -139,11 +137,8 @@ func Repositories() []Repository {
 		"randomcutforest":   "382416733822",
 		"sagemaker-xgboost": "683313688378",
 		"xgboost":           "811284229777",
+
 		"factorization-machines": "382416733822",
-		"linear-learner":         "382416733822",
-		"randomcutforest":        "382416733822",
-		"sagemaker-xgboost":      "683313688378",
-		"xgboost":                "811284229777",
 	}
 	var out []Repository
 	for _, name := range slices.Sorted(maps.Keys(repositories)) {
