@@ -29,10 +29,11 @@ type work struct {
 	pairs1, pairs2   []float32
 	squares          []float32 // by feature: the sum of its factors' squares
 
-	order []int32
-	step  int // that have been made
-	batch batch
-	tally tally // of the epoch
+	order                 []int32
+	step                  int     // that have been made
+	linearRate, pairsRate float32 // of the step
+	batch                 batch
+	tally                 tally // of the epoch
 }
 
 // seed is of all random draws: the algorithm has no hyperparameter for it.
@@ -174,14 +175,13 @@ func (y *tally) from(v []float64) {
 	*y = tally{v[0], v[1], v[2], v[3], v[4], v[5]}
 }
 
-func (y *tally) plus(o tally) {
-	var a, b [tallyLen]float64
-	y.to(a[:])
-	o.to(b[:])
-	for i, v := range b {
-		a[i] += v
-	}
-	y.from(a[:])
+func (y *tally) plus(o *tally) {
+	y.rows += o.rows
+	y.loss += o.loss
+	y.absolute += o.absolute
+	y.truePositive += o.truePositive
+	y.falsePositive += o.falsePositive
+	y.falseNegative += o.falseNegative
 }
 
 // add counts a row, whose score is raw, and gives the derivative of its loss:

@@ -60,7 +60,7 @@ func (w *work) batchOf(t *table, from, to int) (stop bool, err error) {
 	var all tally
 	for i, g := range b.slopes {
 		sum += float64(g)
-		all.plus(b.tally[i])
+		all.plus(&b.tally[i])
 	}
 	scale := w.rescale
 	if scale == 0 {
@@ -72,7 +72,7 @@ func (w *work) batchOf(t *table, from, to int) (stop bool, err error) {
 	if w.ctx.Err() != nil {
 		return true, nil
 	}
-	w.tally.plus(all)
+	w.tally.plus(&all)
 	w.forward(sum, scale)
 	w.each(len(b.features), (stored+8*len(b.features))*k/2, func(i int) {
 		// The gradient of a feature's factors v is the sum over rows of
@@ -167,6 +167,7 @@ const (
 // forward begins the next step, with that of the bias, whose gradient is sum.
 func (w *work) forward(sum, scale float64) {
 	w.step++
+	w.linearRate, w.pairsRate = w.adamRate(w.linear.lr), w.adamRate(w.pairs.lr)
 	if w.useBias {
 		r := w.adamRate(w.bias.lr)
 		w.adam(&w.model.bias, &w.bias1, &w.bias2, float32(sum*scale), r, float32(w.bias.wd))
@@ -199,10 +200,11 @@ func (w *work) adam(x, m, v *float32, g, rate, wd float32) {
 func (w *work) update(f int, g []float32, slope, square, scale float32) {
 	m, k := w.model, w.factors
 	if w.useLinear {
-		w.adam(&m.linear[f], &w.linear1[f], &w.linear2[f], slope*scale, w.adamRate(w.linear.lr), float32(w.linear.wd))
+		w.adam(&m.linear[f], &w.linear1[f], &w.linear2[f], slope*scale, w.linearRate, float32(w.linear.wd))
 	}
 	x, m1, m2 := m.pairs[f*k:(f+1)*k], w.pairs1[f*k:(f+1)*k], w.pairs2[f*k:(f+1)*k]
-	rate, wd, eps, sum := w.adamRate(w.pairs.lr), float32(w.pairs.wd), w.eps, float32(0)
+	g, m1, m2 = g[:len(x)], m1[:len(x)], m2[:len(x)]
+	rate, wd, eps, sum := w.pairsRate, float32(w.pairs.wd), w.eps, float32(0)
 	for i, old := range x {
 		d := scale*(g[i]-square*old) + wd*old
 		if w.clip > 0 {
@@ -232,7 +234,7 @@ func (w *work) together(t *table, sum float64, all tally, scale float64) (stop b
 		return true, err
 	}
 	all.from(head[2:])
-	w.tally.plus(all)
+	w.tally.plus(&all)
 	own := make([]byte, 0, len(b.features)*4*(k+3))
 	g := make([]float32, k)
 	for i, f := range b.features {
