@@ -55,7 +55,7 @@ func (w *work) settings(n, steps int, balanced float64) []setting {
 			s.wd *= math.Exp2(4*rng.Float64() - 2)
 			s.l1 *= math.Exp2(4*rng.Float64() - 2)
 		}
-		all = append(all, c.scheduled(s))
+		all = append(all, c.scheduled(s, steps))
 	}
 	return all
 }
@@ -92,26 +92,24 @@ func penalties(given float64, def ...float64) []float64 {
 	return []float64{given, given / 3, given * 3}
 }
 
-// scheduled is s with the schedule of its learning rate. The defaults are those
-// of public logs: rates of 0.1 fall by 1 % each 100 steps, to 0.0001, those of
-// 0.005 each 10 steps, to 0.00001.
-func (c *config) scheduled(s setting) setting {
+// scheduled is s with the schedule of its learning rate over so many steps. By
+// default it falls by 1 % at a time, to a hundredth at the end of the last epoch,
+// and less where there are few steps: those of a whole table have no noise, and
+// far to go.
+func (c *config) scheduled(s setting, steps int) setting {
 	s.step, s.factor, s.minimum = c.step, c.factor, c.minimum
-	large := s.rate > 0.05
-	if s.step == 0 {
+	end := max(0.01, min(1, 30/float64(steps)))
+	switch {
+	case s.step == 0 && s.factor == 0:
+		s.step = max(1, int(float64(steps)*math.Log(0.99)/math.Log(min(end, 0.99))))
+		s.factor = math.Pow(end, float64(s.step)/float64(steps))
+	case s.step == 0:
 		s.step = 10
-		if large {
-			s.step = 100
-		}
-	}
-	if s.factor == 0 {
+	case s.factor == 0:
 		s.factor = 0.99
 	}
 	if s.minimum == 0 {
 		s.minimum = 1e-5
-		if large {
-			s.minimum = 1e-4
-		}
 	}
 	s.minimum = min(s.minimum, s.rate)
 	if !c.schedule {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
@@ -20,6 +21,7 @@ type learner struct {
 
 	weights, moment, square []float32
 	best                    []float32 // weights of each model at its best epoch
+	mean                    []float32 // of the weights after each step of this epoch
 	bestLoss                []float64 // by model
 	classWeights            []float32 // nil for all 1
 
@@ -72,7 +74,7 @@ func (w *work) prepare() error {
 	for m := 1; m < len(w.set); m++ {
 		copy(w.weights[m*len(one):], one)
 	}
-	w.best = append([]float32(nil), w.weights...)
+	w.best, w.mean = slices.Clone(w.weights), make([]float32, n)
 	w.bestLoss = make([]float64, len(w.set))
 	for m := range w.bestLoss {
 		w.bestLoss[m] = math.Inf(1)
@@ -126,7 +128,7 @@ func (w *work) learn() error {
 		rng.Shuffle(len(w.blocks), func(i, j int) { w.blocks[i], w.blocks[j] = w.blocks[j], w.blocks[i] })
 		losses := make([]float64, len(w.set))
 		for b := range nb {
-			stop, err := w.batchOf(t, b, nb, epoch*nb+b, losses)
+			stop, err := w.batchOf(t, b, nb, epoch, losses)
 			if err != nil {
 				return err
 			}

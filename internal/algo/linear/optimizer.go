@@ -7,12 +7,12 @@ import "math"
 // tiny keeps a division by a root from one by 0, as in MXNet's optimizers.
 const tiny = 1e-8
 
-// update makes a step of the weights of output o, by the gradient g of the mean
-// loss, which it uses up. The L1 penalty is a proximal step of the same size, so
+// update makes a step of the weights of output o, which is number b of its epoch,
+// by the gradient g of the mean loss. The L1 penalty is a proximal step of the same size, so
 // that weights become 0.
 //
 // Source: Kingma and Ba, "Adam", ICLR 2015; Hinton's rmsprop as in MXNet.
-func (w *work) update(o, step int, g []float32) {
+func (w *work) update(o, step, b int, g []float32) {
 	s := &w.set[o/w.classes]
 	at := o * w.width
 	x, m, v := w.weights[at:at+w.width], w.moment[at:at+w.width], w.square[at:at+w.width]
@@ -26,6 +26,10 @@ func (w *work) update(o, step int, g []float32) {
 		t := float64(step + 1)
 		rate *= math.Sqrt(1-math.Pow(float64(w.beta2), t)) / (1 - math.Pow(float64(w.beta1), t))
 		w.adam(x, m, v, g, float32(rate), float32(s.wd), float32(s.l1))
+	}
+	mean, share := w.mean[at:at+w.width], 1/float32(b+1)
+	for i, v := range x {
+		mean[i] += (v - mean[i]) * share
 	}
 }
 

@@ -35,7 +35,7 @@ const (
 
 // batchOf makes a step by batch b of nb and adds its losses. stop says that a
 // host has been told to stop, and that no step was made.
-func (w *work) batchOf(t *table, b, nb, step int, losses []float64) (stop bool, err error) {
+func (w *work) batchOf(t *table, b, nb, epoch int, losses []float64) (stop bool, err error) {
 	from, to := b*t.total/nb, (b+1)*t.total/nb
 	w.choose(t, from, to)
 	if t.Sparse() {
@@ -44,7 +44,7 @@ func (w *work) batchOf(t *table, b, nb, step int, losses []float64) (stop bool, 
 		w.denseParts(t)
 	}
 	if w.in.Peers.Size() > 1 {
-		return w.together(step, to-from, losses)
+		return w.together(epoch*nb+b, b, to-from, losses)
 	}
 	if w.ctx.Err() != nil {
 		return true, nil
@@ -64,14 +64,14 @@ func (w *work) batchOf(t *table, b, nb, step int, losses []float64) (stop bool, 
 		for i := range g {
 			g[i] *= mean
 		}
-		w.update(o, step, g)
+		w.update(o, epoch*nb+b, b, g)
 	})
 	return false, nil
 }
 
 // together is the rest of batchOf on several hosts: gradients, losses and
 // whether to stop are added up.
-func (w *work) together(step, rows int, losses []float64) (stop bool, err error) {
+func (w *work) together(step, b, rows int, losses []float64) (stop bool, err error) {
 	clear(w.sum)
 	n := w.outputs * w.width
 	for p := range w.parts {
@@ -97,7 +97,7 @@ func (w *work) together(step, rows int, losses []float64) (stop bool, err error)
 		for i := range g {
 			g[i] = float32(w.sum[o*w.width+i] / float64(rows))
 		}
-		w.update(o, step, g)
+		w.update(o, step, b, g)
 	})
 	return false, nil
 }
