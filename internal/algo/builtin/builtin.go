@@ -8,10 +8,12 @@ import (
 	"slices"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/fm"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/ipinsights"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/kmeans"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/knn"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/lda"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/linear"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/pca"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/rcf"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/xgboost"
@@ -22,10 +24,13 @@ var algorithms = map[string]func() algo.Algorithm{
 	"ipinsights":      func() algo.Algorithm { return ipinsights.New() },
 	"lda":             func() algo.Algorithm { return lda.New() },
 	"pca":             func() algo.Algorithm { return pca.New() },
+	"linear-learner":  func() algo.Algorithm { return linear.New() },
 	"randomcutforest": func() algo.Algorithm { return rcf.New() },
 	"kmeans":          func() algo.Algorithm { return kmeans.New() },
 	"knn":             func() algo.Algorithm { return knn.New() },
 	"xgboost":         func() algo.Algorithm { return xgboost.New() },
+
+	"factorization-machines": func() algo.Algorithm { return fm.New() },
 }
 
 // Lookup gives the algorithm that is called name.

@@ -33,10 +33,13 @@ var repositories = map[string]repository{
 	"ipinsights":      {"ipinsights", []string{"1", "latest"}},
 	"lda":             {"lda", []string{"1", "latest"}},
 	"pca":             {"pca", []string{"1", "latest"}},
+	"linear-learner":  {"linear-learner", []string{"1", "latest"}},
 	"randomcutforest": {"randomcutforest", []string{"1", "latest"}},
 	"kmeans":          {"kmeans", []string{"1", "latest"}},
 	"knn":             {"knn", []string{"1", "latest"}},
 	"xgboost":         {"xgboost", []string{"1", "latest"}},
+
+	"factorization-machines": {"factorization-machines", []string{"1", "latest"}},
 }
 
 // version is a tag without what is not a version.
@@ -134,11 +137,14 @@ func Repositories() []Repository {
 		"ipinsights":        "382416733822",
 		"lda":               "766337827248",
 		"pca":               "382416733822",
+		"linear-learner":    "382416733822",
 		"randomcutforest":   "382416733822",
 		"sagemaker-xgboost": "683313688378",
 		"kmeans":            "382416733822",
 		"knn":               "382416733822",
 		"xgboost":           "811284229777",
+
+		"factorization-machines": "382416733822",
 	}
 	var out []Repository
 	for _, name := range slices.Sorted(maps.Keys(repositories)) {
