@@ -11,6 +11,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/algo/ipinsights"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/pca"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/rcf"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/blazingtext"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/xgboost"
 )
 
@@ -20,6 +21,8 @@ var algorithms = map[string]func() algo.Algorithm{
 	"pca":             func() algo.Algorithm { return pca.New() },
 	"randomcutforest": func() algo.Algorithm { return rcf.New() },
 	"xgboost":         func() algo.Algorithm { return xgboost.New() },
+	"blazingtext": func() algo.Algorithm { return blazingtext.New() },
+	"xgboost":     func() algo.Algorithm { return xgboost.New() },
 }
 
 // Lookup gives the algorithm that is called name.
