@@ -12,6 +12,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/algo/pca"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/rcf"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/blazingtext"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/rcf"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/xgboost"
 )
 
@@ -20,9 +21,8 @@ var algorithms = map[string]func() algo.Algorithm{
 	"ipinsights":      func() algo.Algorithm { return ipinsights.New() },
 	"pca":             func() algo.Algorithm { return pca.New() },
 	"randomcutforest": func() algo.Algorithm { return rcf.New() },
+	"blazingtext":     func() algo.Algorithm { return blazingtext.New() },
 	"xgboost":         func() algo.Algorithm { return xgboost.New() },
-	"blazingtext": func() algo.Algorithm { return blazingtext.New() },
-	"xgboost":     func() algo.Algorithm { return xgboost.New() },
 }
 
 // Lookup gives the algorithm that is called name.

@@ -34,8 +34,7 @@ var repositories = map[string]repository{
 	"pca":             {"pca", []string{"1", "latest"}},
 	"randomcutforest": {"randomcutforest", []string{"1", "latest"}},
 	"xgboost":         {"xgboost", []string{"1", "latest"}},
-	"xgboost":     {"xgboost", []string{"1", "latest"}},
-	"blazingtext": {"blazingtext", []string{"1", "latest"}},
+	"blazingtext":     {"blazingtext", []string{"1", "latest"}},
 }
 
 // version is a tag without what is not a version.
@@ -134,9 +133,9 @@ func Repositories() []Repository {
 		"pca":               "382416733822",
 		"randomcutforest":   "382416733822",
 		"sagemaker-xgboost": "683313688378",
+		"blazingtext":       "811284229777",
 		"xgboost":           "811284229777",
 	}
-	registries := map[string]string{"sagemaker-xgboost": "683313688378", "xgboost": "811284229777", "blazingtext": "811284229777"}
 	var out []Repository
 	for _, name := range slices.Sorted(maps.Keys(repositories)) {
 		out = append(out, Repository{registries[name], name, slices.Clone(repositories[name].tags)})
