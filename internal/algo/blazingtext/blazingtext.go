@@ -96,7 +96,7 @@ func (r *run) dictionary(all *counter) (d *dictionary, place []int32, err error)
 	if r.mode == supervised {
 		r.in.Print("Number of labels: %d", d.labels())
 	}
-	if d.nwords == 0 {
+	if d.nwords == 0 || d.nwords == 1 && d.words[0] == endOfLine {
 		return nil, nil, algo.ClientErrorf("train channel: none of %d different words occurs min_count, %d times, in %d tokens of text",
 			len(all.entries)-d.labels(), r.minCount, d.tokens)
 	}

@@ -95,7 +95,7 @@ func (r *reader) count(what string, n, bytes int64) int {
 // readModel reads a file of fastText, of size bytes: a .bin or a quantised .ftz,
 // of version 11 or 12.
 func readModel(from io.Reader, size int64) (*Model, error) {
-	r := &reader{b: bufio.NewReaderSize(from, 1<<20), left: size}
+	r := &reader{b: bufio.NewReaderSize(from, int(min(max(size, 16), 1<<20))), left: size}
 	m, err := r.model()
 	if err != nil {
 		return nil, fmt.Errorf("read a fastText model: %w", err)

@@ -94,28 +94,30 @@ func fromManifest(ch *algo.Channel, texts []data.Text) ([]data.Text, error) {
 }
 
 // appendSample appends the line of a text with its label: a number, a string, or
-// a list of them.
+// a list of them. A string that is an attribute's record has no quotes.
 func appendSample(dst []byte, source string, label []byte) ([]byte, error) {
-	label = bytes.TrimSpace(label)
-	var labels []any
-	if err := json.Unmarshal(label, &labels); err != nil {
-		labels = []any{strings.Trim(string(label), `"`)}
-	}
-	if len(label) == 0 {
+	if label = bytes.TrimSpace(label); len(label) == 0 {
 		return dst, errors.New("there is no label")
 	}
+	d := json.NewDecoder(bytes.NewReader(label))
+	d.UseNumber()
+	var value any
+	if err := d.Decode(&value); err != nil || d.More() {
+		value = string(label)
+	}
+	labels, ok := value.([]any)
+	if !ok {
+		labels = []any{value}
+	}
 	for _, l := range labels {
-		text := ""
-		switch l := l.(type) {
-		case string:
-			text = l
-		case float64:
-			text = fmt.Sprint(l)
+		text, _ := l.(string)
+		if n, ok := l.(json.Number); ok {
+			text = n.String()
 		}
-		if text == "" || strings.ContainsFunc(text, func(r rune) bool { return r < utf8.RuneSelf && separates(byte(r)) }) {
-			return dst, fmt.Errorf("the label is %s; a number or a word was expected, or a list of them", label)
+		if text = strings.TrimPrefix(text, labelPrefix); text == "" || strings.ContainsFunc(text, func(r rune) bool { return r < utf8.RuneSelf && separates(byte(r)) }) {
+			return dst, fmt.Errorf("the label is %.60s; a number or a word was expected, or a list of them", label)
 		}
-		dst = append(append(append(dst, labelPrefix...), strings.TrimPrefix(text, labelPrefix)...), ' ')
+		dst = append(append(append(dst, labelPrefix...), text...), ' ')
 	}
 	dst = append(dst, strings.ReplaceAll(source, "\n", " ")...)
 	return append(dst, '\n'), nil

@@ -80,6 +80,7 @@ func (w *writer) note(err error) {
 }
 
 func (w *writer) number(values ...any) {
+	w.skip()
 	for _, v := range values {
 		w.note(binary.Write(w.b, binary.LittleEndian, v))
 	}
