@@ -194,18 +194,24 @@ func (r *reader) header() header {
 }
 
 func (r *reader) dictionary() (d *dictionary, pruned map[int32]int32) {
-	const leastEntry = 10 // an end of the word, a count, a kind
+	const (
+		leastEntry = 10      // an end of the word, a count, a kind
+		mostTokens = 1 << 56 // of which sums do not overflow
+	)
 	n, nwords, nlabels := r.int32(), r.int32(), r.int32()
 	tokens, left := r.int64(), r.int64()
 	size := r.count("words", int64(n), leastEntry)
 	if r.err == nil && (nwords < 0 || nlabels < 0 || nwords+nlabels != n) {
 		r.fail("%d words and %d labels are not %d", nwords, nlabels, n)
 	}
-	words, counts := make([]string, 0, size), make([]int64, 0, size)
+	words, counts, sum := make([]string, 0, size), make([]int64, 0, size), int64(0)
 	for i := range size {
 		words, counts = append(words, r.word()), append(counts, r.int64())
 		if kind := r.byte(); r.err == nil && (kind == 0) != (i < int(nwords)) {
 			r.fail("word %d is of the kind %d", i+1, kind)
+		}
+		if sum += counts[i]; r.err == nil && (counts[i] < 0 || counts[i] > mostTokens || sum > mostTokens) {
+			r.fail("word %d occurs %d times", i+1, counts[i])
 		}
 		if r.err != nil {
 			return nil, nil
