@@ -8,10 +8,9 @@ import (
 	"slices"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/blazingtext"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/ipinsights"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/pca"
-	"github.com/sagebrush-ml/sagebrush/internal/algo/rcf"
-	"github.com/sagebrush-ml/sagebrush/internal/algo/blazingtext"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/rcf"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/xgboost"
 )
