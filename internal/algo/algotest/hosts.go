@@ -130,6 +130,9 @@ func severalHosts(t *testing.T, a algo.Algorithm, c Case) {
 						t.Errorf("%d hosts: another model on host %d", n, rank+1)
 					}
 					for i, v := range predict(t, model, c).Values {
+						if c.Apart {
+							break
+						}
 						if d := math.Abs(float64(v - want.Values[i])); !(d <= alike*max(1, math.Abs(float64(v)))) {
 							t.Fatalf("%d hosts predict %v for value %d, one host %v", n, v, i, want.Values[i])
 						}

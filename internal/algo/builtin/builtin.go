@@ -9,6 +9,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/fm"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/blazingtext"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/ipinsights"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/kmeans"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/knn"
@@ -28,6 +29,7 @@ var algorithms = map[string]func() algo.Algorithm{
 	"randomcutforest": func() algo.Algorithm { return rcf.New() },
 	"kmeans":          func() algo.Algorithm { return kmeans.New() },
 	"knn":             func() algo.Algorithm { return knn.New() },
+	"blazingtext":     func() algo.Algorithm { return blazingtext.New() },
 	"xgboost":         func() algo.Algorithm { return xgboost.New() },
 
 	"factorization-machines": func() algo.Algorithm { return fm.New() },

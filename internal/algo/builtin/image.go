@@ -40,6 +40,7 @@ var repositories = map[string]repository{
 	"xgboost":         {"xgboost", []string{"1", "latest"}},
 
 	"factorization-machines": {"factorization-machines", []string{"1", "latest"}},
+	"blazingtext":     {"blazingtext", []string{"1", "latest"}},
 }
 
 // version is a tag without what is not a version.
@@ -142,6 +143,7 @@ func Repositories() []Repository {
 		"sagemaker-xgboost": "683313688378",
 		"kmeans":            "382416733822",
 		"knn":               "382416733822",
+		"blazingtext":       "811284229777",
 		"xgboost":           "811284229777",
 
 		"factorization-machines": "382416733822",
