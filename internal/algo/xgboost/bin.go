@@ -15,7 +15,9 @@ import (
 // One of three layouts holds the numbers, the first that fits:
 //   - words: dense, one byte per feature (bin within the feature), eight
 //     features to a uint64, stride words per row. A missing value is 255, and a
-//     feature with missing values has at most 255 bins.
+//     feature with missing values has at most 255 bins. The same bytes lie
+//     column by column in bytes: histograms want the features of a row together,
+//     partitions one feature of many rows.
 //   - shorts: dense, one uint16 per feature; a missing value is 65535.
 //   - index: compressed rows of numbered-through bins, ascending; missing
 //     values are not stored.
@@ -28,6 +30,7 @@ type binned struct {
 
 	words  []uint64
 	stride int
+	bytes  []uint8 // feature f has bytes[f*rows:(f+1)*rows]
 
 	shorts []uint16
 
@@ -79,15 +82,13 @@ func hasInfinity(values []float32) bool {
 func cut(m *algo.Matrix, maxBin, threads int) (cutting, error) {
 	maxBin = limitBins(maxBin)
 	c := cutting{make([][]float32, m.Cols), make([]bool, m.Cols)}
-	columns := columnsOf(m)
 	wrong := make([]bool, m.Cols)
-	each(threads, m.Cols, func(_, f int) {
-		values := columns(f)
+	eachColumn(m, threads, 0, m.Cols, func(f int, values, tmp []float32) {
 		if wrong[f] = hasInfinity(values); wrong[f] {
 			return
 		}
 		c.missing[f] = len(values) < m.Rows
-		c.bounds[f] = cutsOf(values, make([]float32, len(values)), binsOf(maxBin, c.missing[f]))
+		c.bounds[f] = cutsOf(values, tmp, binsOf(maxBin, c.missing[f]))
 	})
 	if f := slices.Index(wrong, true); f >= 0 {
 		return c, infinite(f)
@@ -122,37 +123,71 @@ func newBinned(m *algo.Matrix, c cutting, threads int) *binned {
 	return b
 }
 
-// columnsOf gives a function that copies out the present values of a column.
-func columnsOf(m *algo.Matrix) func(f int) []float32 {
-	if !m.Sparse() {
-		return func(f int) []float32 {
-			values := make([]float32, 0, m.Rows)
-			for at := f; at < m.Rows*m.Cols; at += m.Cols {
-				if v := m.Values[at]; v == v {
-					values = append(values, v)
+// gathered is how many columns of a dense matrix one worker copies out at once:
+// a cache line holds sixteen values of a row, but each column takes memory.
+const gathered = 4
+
+// eachColumn calls f for each column from lo to hi with its present values, in a
+// copy, and with scratch of the same length. Calls run side by side and share
+// nothing.
+func eachColumn(m *algo.Matrix, threads, lo, hi int, f func(f int, values, tmp []float32)) {
+	if m.Sparse() {
+		eachSparseColumn(m, threads, lo, hi, f)
+		return
+	}
+	type space struct{ values, tmp []float32 }
+	spaces := make([]space, max(threads, 1))
+	each(threads, (hi-lo+gathered-1)/gathered, func(worker, i int) {
+		from := lo + i*gathered
+		n := min(gathered, hi-from)
+		s := &spaces[worker]
+		if s.values == nil {
+			s.values, s.tmp = make([]float32, min(gathered, hi-lo)*m.Rows), make([]float32, m.Rows)
+		}
+		var found [gathered]int
+		for r := range m.Rows {
+			for k, v := range m.Values[r*m.Cols+from : r*m.Cols+from+n] {
+				s.values[k*m.Rows+found[k]] = v
+				if v == v {
+					found[k]++
 				}
 			}
-			return values
+		}
+		for k := range n {
+			f(from+k, s.values[k*m.Rows:][:found[k]], s.tmp[:found[k]])
+		}
+	})
+}
+
+// eachSparseColumn is eachColumn for a sparse matrix.
+func eachSparseColumn(m *algo.Matrix, threads, lo, hi int, f func(f int, values, tmp []float32)) {
+	start := make([]int64, hi-lo+1)
+	for i, c := range m.Index {
+		if v, c := m.Values[i], int(c); v == v && c >= lo && c < hi {
+			start[c-lo+1]++
 		}
 	}
-	start := make([]int64, m.Cols+1)
-	for i, f := range m.Index {
-		if v := m.Values[i]; v == v {
-			start[f+1]++
+	longest := int64(0)
+	for c := range hi - lo {
+		longest = max(longest, start[c+1])
+		start[c+1] += start[c]
+	}
+	values := make([]float32, start[hi-lo])
+	next := slices.Clone(start)
+	for i, c := range m.Index {
+		if v, c := m.Values[i], int(c); v == v && c >= lo && c < hi {
+			values[next[c-lo]] = v
+			next[c-lo]++
 		}
 	}
-	for f := range m.Cols {
-		start[f+1] += start[f]
-	}
-	values := make([]float32, start[m.Cols])
-	next := append([]int64(nil), start[:m.Cols]...)
-	for i, f := range m.Index {
-		if v := m.Values[i]; v == v {
-			values[next[f]] = v
-			next[f]++
+	spaces := make([][]float32, max(threads, 1))
+	each(threads, hi-lo, func(worker, i int) {
+		if spaces[worker] == nil {
+			spaces[worker] = make([]float32, longest)
 		}
-	}
-	return func(f int) []float32 { return values[start[f]:start[f+1]] }
+		part := values[start[i]:start[i+1]]
+		f(lo+i, part, spaces[worker][:len(part)])
+	})
 }
 
 // find gives the bin of v, numbered within feature f.
@@ -171,91 +206,11 @@ func (b *binned) find(f int, v float32) int {
 	return base // the last bound is above every value of the training data
 }
 
-func (b *binned) fillWords(m *algo.Matrix, threads int) {
-	b.stride = (m.Cols + 7) / 8
-	b.words = make([]uint64, m.Rows*b.stride)
-	spans(threads, m.Rows, func(_, _, lo, hi int) {
-		for r := lo; r < hi; r++ {
-			row := b.words[r*b.stride : (r+1)*b.stride]
-			if m.Sparse() {
-				for f := range m.Cols {
-					row[f>>3] |= missingByte << (f & 7 * 8)
-				}
-				for i := m.Start[r]; i < m.Start[r+1]; i++ {
-					if v := m.Values[i]; v == v {
-						f := int(m.Index[i])
-						row[f>>3] ^= uint64(missingByte^b.find(f, v)) << (f & 7 * 8)
-					}
-				}
-				continue
-			}
-			for f, v := range m.Values[r*m.Cols : (r+1)*m.Cols] {
-				bin := missingByte
-				if v == v {
-					bin = b.find(f, v)
-				}
-				row[f>>3] |= uint64(bin) << (f & 7 * 8)
-			}
-		}
-	})
-}
-
-func (b *binned) fillShorts(m *algo.Matrix, threads int) {
-	b.shorts = make([]uint16, m.Rows*m.Cols)
-	spans(threads, m.Rows, func(_, _, lo, hi int) {
-		for r := lo; r < hi; r++ {
-			row := b.shorts[r*m.Cols : (r+1)*m.Cols]
-			for f := range row {
-				row[f] = missingShort
-			}
-			if m.Sparse() {
-				for i := m.Start[r]; i < m.Start[r+1]; i++ {
-					if v := m.Values[i]; v == v {
-						row[m.Index[i]] = uint16(b.find(int(m.Index[i]), v))
-					}
-				}
-				continue
-			}
-			for f, v := range m.Values[r*m.Cols : (r+1)*m.Cols] {
-				if v == v {
-					row[f] = uint16(b.find(f, v))
-				}
-			}
-		}
-	})
-}
-
-func (b *binned) fillIndex(m *algo.Matrix, threads int) {
-	b.start = make([]int64, m.Rows+1)
-	for r := range m.Rows {
-		n := int64(0)
-		for i := m.Start[r]; i < m.Start[r+1]; i++ {
-			if v := m.Values[i]; v == v {
-				n++
-			}
-		}
-		b.start[r+1] = b.start[r] + n
-	}
-	b.index = make([]uint32, b.start[m.Rows])
-	spans(threads, m.Rows, func(_, _, lo, hi int) {
-		for r := lo; r < hi; r++ {
-			at := b.start[r]
-			for i := m.Start[r]; i < m.Start[r+1]; i++ {
-				if v := m.Values[i]; v == v {
-					f := int(m.Index[i])
-					b.index[at] = b.ptr[f] + uint32(b.find(f, v))
-					at++
-				}
-			}
-		}
-	})
-}
-
 // bin gives the bin of row r within feature f, and false when it is missing.
 func (b *binned) bin(r uint32, f int) (int, bool) {
 	switch {
 	case b.words != nil:
-		v := int(b.words[int(r)*b.stride+f>>3] >> (f & 7 * 8) & missingByte)
+		v := int(b.bytes[f*b.rows+int(r)])
 		return v, !(b.missing[f] && v == missingByte)
 	case b.shorts != nil:
 		v := int(b.shorts[int(r)*b.cols+f])

@@ -187,18 +187,17 @@ func cutAcross(ctx context.Context, peers *collective.Group, m *algo.Matrix, max
 		return cutting{}, fmt.Errorf("find common bins: %w", err)
 	}
 	c := cutting{make([][]float32, m.Cols), make([]bool, m.Cols)}
-	columns := columnsOf(m)
 	group := summaryFeatures(most, int(rows[0]))
 	for from := 0; from < m.Cols; from += group {
 		n := min(group, m.Cols-from)
 		told := make([][]byte, n)
 		wrong := make([]bool, n)
-		each(threads, n, func(_, i int) {
-			values := columns(from + i)
+		eachColumn(m, threads, from, from+n, func(f int, values, tmp []float32) {
+			i := f - from
 			if wrong[i] = hasInfinity(values); wrong[i] {
 				return
 			}
-			sortFloats(values, make([]float32, len(values)))
+			sortFloats(values, tmp)
 			told[i] = appendSummary(nil, len(values) < m.Rows, summarize(values, most))
 		})
 		if i := slices.Index(wrong, true); i >= 0 {
