@@ -20,7 +20,7 @@ import (
 //     partitions one feature of many rows.
 //   - shorts: dense, one uint16 per feature; a missing value is 65535.
 //   - index: compressed rows of numbered-through bins, ascending; missing
-//     values are not stored.
+//     values are not stored. Where not too much of it is empty there is bytes too.
 type binned struct {
 	rows, cols int
 	cuts       []float32 // upper bound of each bin
@@ -44,6 +44,9 @@ const (
 	// denseShare is the share of stored values from which a sparse matrix is
 	// kept dense: a byte per feature costs less than four per stored value.
 	denseShare = 0.25
+	// columnShare is that from which bytes are worth their memory: finding a
+	// feature in a compressed row takes ten times as long.
+	columnShare = 1. / 16
 )
 
 // cutting is how a training matrix is cut into bins.
@@ -112,8 +115,15 @@ func newBinned(m *algo.Matrix, c cutting, threads int) *binned {
 			widest = max(widest, len(bounds))
 		}
 	}
+	share := 1.
+	if m.Sparse() {
+		share = float64(len(m.Values)) / (float64(m.Rows) * float64(m.Cols))
+	}
 	switch {
-	case m.Sparse() && float64(len(m.Values)) < denseShare*float64(m.Rows)*float64(m.Cols):
+	case share < denseShare:
+		if share >= columnShare && widest <= missingByte+1 {
+			b.fillBytes(m, threads)
+		}
 		b.fillIndex(m, threads)
 	case widest <= missingByte+1:
 		b.fillWords(m, threads)
@@ -193,14 +203,13 @@ func eachSparseColumn(m *algo.Matrix, threads, lo, hi int, f func(f int, values,
 // find gives the bin of v, numbered within feature f.
 func (b *binned) find(f int, v float32) int {
 	keys := b.keys[b.ptr[f]:b.ptr[f+1]]
-	key := sortKey(v)
+	key := int64(sortKey(v))
 	base, n := 0, len(keys)
 	for n > 1 {
 		half := n / 2
-		// Integers, because a conditional move does this without a branch.
-		if next := base + half; keys[next-1] <= key {
-			base = next
-		}
+		// All ones where the bound is not above key: a branch would be foretold
+		// wrongly every other time.
+		base += half & int((int64(keys[base+half-1])-key-1)>>63)
 		n -= half
 	}
 	return base // the last bound is above every value of the training data
@@ -209,7 +218,7 @@ func (b *binned) find(f int, v float32) int {
 // bin gives the bin of row r within feature f, and false when it is missing.
 func (b *binned) bin(r uint32, f int) (int, bool) {
 	switch {
-	case b.words != nil:
+	case b.bytes != nil:
 		v := int(b.bytes[f*b.rows+int(r)])
 		return v, !(b.missing[f] && v == missingByte)
 	case b.shorts != nil:

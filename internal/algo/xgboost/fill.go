@@ -2,29 +2,44 @@
 
 package xgboost
 
-import "github.com/sagebrush-ml/sagebrush/internal/algo"
+import (
+	"math"
 
-// fillWords fills words and bytes, block by block of rows that fit the cache.
-func (b *binned) fillWords(m *algo.Matrix, threads int) {
-	const size = 1 << 10 // rows of a block
-	b.stride = (m.Cols + 7) / 8
-	b.words = make([]uint64, m.Rows*b.stride)
+	"github.com/sagebrush-ml/sagebrush/internal/algo"
+)
+
+// block is how many rows are put into their bins together: they fit the cache.
+const block = 1 << 10
+
+// fillBytes fills bytes.
+func (b *binned) fillBytes(m *algo.Matrix, threads int) {
 	b.bytes = make([]uint8, m.Rows*m.Cols)
-	each(threads, (m.Rows+size-1)/size, func(_, block int) {
-		lo := block * size
-		hi := min(lo+size, m.Rows)
+	each(threads, (m.Rows+block-1)/block, func(_, i int) {
+		lo := i * block
+		hi := min(lo+block, m.Rows)
 		if m.Sparse() {
 			b.spread(m, lo, hi)
-		} else {
-			var values [size]float32
-			for f := range m.Cols {
-				column := values[:hi-lo]
-				for i := range column {
-					column[i] = m.Values[(lo+i)*m.Cols+f]
-				}
-				b.findAll(f, column, b.bytes[f*b.rows+lo:f*b.rows+hi])
-			}
+			return
 		}
+		var values [block]float32
+		for f := range m.Cols {
+			column := values[:hi-lo]
+			for i := range column {
+				column[i] = m.Values[(lo+i)*m.Cols+f]
+			}
+			b.findAll(f, column, b.bytes[f*b.rows+lo:f*b.rows+hi])
+		}
+	})
+}
+
+// fillWords fills words and bytes.
+func (b *binned) fillWords(m *algo.Matrix, threads int) {
+	b.fillBytes(m, threads)
+	b.stride = (m.Cols + 7) / 8
+	b.words = make([]uint64, m.Rows*b.stride)
+	each(threads, (m.Rows+block-1)/block, func(_, i int) {
+		lo := i * block
+		hi := min(lo+block, m.Rows)
 		for f := range m.Cols {
 			word, shift := f>>3, f&7*8
 			for i, bin := range b.bytes[f*b.rows+lo : f*b.rows+hi] {
@@ -53,37 +68,30 @@ func (b *binned) spread(m *algo.Matrix, lo, hi int) {
 }
 
 // findAll gives the bins of values within feature f, missingByte for NaN. It is
-// find for four values side by side: each waits for its last comparison, and
-// the processor has room for more.
+// find without a branch, which would be foretold wrongly every other time.
 func (b *binned) findAll(f int, values []float32, bins []uint8) {
+	// How many bounds, but for the last, a value is not below is its bin. Those
+	// that are not there are above all.
+	var bounds [missingByte + 1]int64
 	keys := b.keys[b.ptr[f]:b.ptr[f+1]]
-	bins = bins[:len(values)]
-	i := 0
-	for ; i+4 <= len(values); i += 4 {
-		v := (*[4]float32)(values[i:])
-		k0, k1, k2, k3 := sortKey(v[0]), sortKey(v[1]), sortKey(v[2]), sortKey(v[3])
-		var b0, b1, b2, b3 int
-		for n := len(keys); n > 1; {
-			half := n / 2
-			if next := b0 + half; keys[next-1] <= k0 {
-				b0 = next
-			}
-			if next := b1 + half; keys[next-1] <= k1 {
-				b1 = next
-			}
-			if next := b2 + half; keys[next-1] <= k2 {
-				b2 = next
-			}
-			if next := b3 + half; keys[next-1] <= k3 {
-				b3 = next
-			}
-			n -= half
+	for i := range bounds {
+		bounds[i] = math.MaxUint32
+		if i < len(keys)-1 {
+			bounds[i] = int64(keys[i])
 		}
-		out := (*[4]uint8)(bins[i:])
-		out[0], out[1], out[2], out[3] = uint8(b0), uint8(b1), uint8(b2), uint8(b3)
 	}
-	for ; i < len(values); i++ {
-		bins[i] = uint8(b.find(f, values[i]))
+	bins = bins[:len(values)]
+	for i, v := range values {
+		k := int64(sortKey(v))
+		at := (bounds[127] - k - 1) >> 63 & 128 // 128 where the bound is not above k
+		at |= (bounds[uint8(at+63)] - k - 1) >> 63 & 64
+		at |= (bounds[uint8(at+31)] - k - 1) >> 63 & 32
+		at |= (bounds[uint8(at+15)] - k - 1) >> 63 & 16
+		at |= (bounds[uint8(at+7)] - k - 1) >> 63 & 8
+		at |= (bounds[uint8(at+3)] - k - 1) >> 63 & 4
+		at |= (bounds[uint8(at+1)] - k - 1) >> 63 & 2
+		at |= (bounds[uint8(at)] - k - 1) >> 63 & 1
+		bins[i] = uint8(at)
 	}
 	if b.missing[f] {
 		for i, v := range values {
@@ -137,7 +145,11 @@ func (b *binned) fillIndex(m *algo.Matrix, threads int) {
 			for i := m.Start[r]; i < m.Start[r+1]; i++ {
 				if v := m.Values[i]; v == v {
 					f := int(m.Index[i])
-					b.index[at] = b.ptr[f] + uint32(b.find(f, v))
+					if b.bytes != nil {
+						b.index[at] = b.ptr[f] + uint32(b.bytes[f*b.rows+r])
+					} else {
+						b.index[at] = b.ptr[f] + uint32(b.find(f, v))
+					}
 					at++
 				}
 			}

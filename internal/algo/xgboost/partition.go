@@ -35,7 +35,7 @@ func (g *grower) partition(n *openNode, threads int) int {
 func (b *binned) part(rows, spare []uint32, s split) int {
 	spare = spare[:len(rows)]
 	left, right := 0, 0
-	if b.words == nil {
+	if b.bytes == nil {
 		for _, r := range rows {
 			bin, ok := b.bin(r, s.feature)
 			if ok && bin <= s.bin || !ok && s.missingLeft {
