@@ -247,7 +247,7 @@ func unwrap(sources []source) ([]source, error) {
 			if err != nil {
 				return nil, algo.ClientErrorf("%s: %w", name, err)
 			}
-			out = append(out, source{name, slices.Clone(b)})
+			out = append(out, source{name: name, b: slices.Clone(b)})
 		}
 	}
 	return out, nil

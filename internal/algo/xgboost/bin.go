@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/spill"
 )
 
 // binned is a training matrix with each value replaced by the number of its
@@ -81,12 +82,12 @@ func hasInfinity(values []float32) bool {
 }
 
 // cut finds at most maxBin bins (at least 2) for every column of m. A value
-// that is infinite is a client error, as in XGBoost.
-func cut(m *algo.Matrix, maxBin, threads int) (cutting, error) {
+// that is infinite is a client error, as in XGBoost. memory is where m lies.
+func cut(memory *spill.Space, m *algo.Matrix, maxBin, threads int) (cutting, error) {
 	maxBin = limitBins(maxBin)
 	c := cutting{make([][]float32, m.Cols), make([]bool, m.Cols)}
 	wrong := make([]bool, m.Cols)
-	eachColumn(m, threads, 0, m.Cols, func(f int, values, tmp []float32) {
+	eachColumn(memory, m, threads, 0, m.Cols, func(f int, values, tmp []float32) {
 		if wrong[f] = hasInfinity(values); wrong[f] {
 			return
 		}
@@ -100,7 +101,8 @@ func cut(m *algo.Matrix, maxBin, threads int) (cutting, error) {
 }
 
 // newBinned puts the values of m, which has as many columns as c, into its bins.
-func newBinned(m *algo.Matrix, c cutting, threads int) *binned {
+// Both lie in memory. The error is that of the disk.
+func newBinned(memory *spill.Space, m *algo.Matrix, c cutting, threads int) (*binned, error) {
 	b := &binned{rows: m.Rows, cols: m.Cols, missing: c.missing, ptr: make([]uint32, m.Cols+1)}
 	widest := 0
 	for f, bounds := range c.bounds {
@@ -119,85 +121,23 @@ func newBinned(m *algo.Matrix, c cutting, threads int) *binned {
 	if m.Sparse() {
 		share = float64(len(m.Values)) / (float64(m.Rows) * float64(m.Cols))
 	}
+	var err error
 	switch {
 	case share < denseShare:
 		if share >= columnShare && widest <= missingByte+1 {
-			b.fillBytes(m, threads)
+			err = b.fillBytes(memory, m, threads)
 		}
-		b.fillIndex(m, threads)
+		if err == nil {
+			err = b.fillIndex(memory, m, threads)
+		}
 	case widest <= missingByte+1:
-		b.fillWords(m, threads)
+		err = b.fillWords(memory, m, threads)
 	default:
-		b.fillShorts(m, threads)
+		err = b.fillShorts(memory, m, threads)
 	}
-	return b
-}
-
-// gathered is how many columns of a dense matrix one worker copies out at once:
-// a cache line holds sixteen values of a row, but each column takes memory.
-const gathered = 4
-
-// eachColumn calls f for each column from lo to hi with its present values, in a
-// copy, and with scratch of the same length. Calls run side by side and share
-// nothing.
-func eachColumn(m *algo.Matrix, threads, lo, hi int, f func(f int, values, tmp []float32)) {
-	if m.Sparse() {
-		eachSparseColumn(m, threads, lo, hi, f)
-		return
-	}
-	type space struct{ values, tmp []float32 }
-	spaces := make([]space, max(threads, 1))
-	each(threads, (hi-lo+gathered-1)/gathered, func(worker, i int) {
-		from := lo + i*gathered
-		n := min(gathered, hi-from)
-		s := &spaces[worker]
-		if s.values == nil {
-			s.values, s.tmp = make([]float32, min(gathered, hi-lo)*m.Rows), make([]float32, m.Rows)
-		}
-		var found [gathered]int
-		for r := range m.Rows {
-			for k, v := range m.Values[r*m.Cols+from : r*m.Cols+from+n] {
-				s.values[k*m.Rows+found[k]] = v
-				if v == v {
-					found[k]++
-				}
-			}
-		}
-		for k := range n {
-			f(from+k, s.values[k*m.Rows:][:found[k]], s.tmp[:found[k]])
-		}
-	})
-}
-
-// eachSparseColumn is eachColumn for a sparse matrix.
-func eachSparseColumn(m *algo.Matrix, threads, lo, hi int, f func(f int, values, tmp []float32)) {
-	start := make([]int64, hi-lo+1)
-	for i, c := range m.Index {
-		if v, c := m.Values[i], int(c); v == v && c >= lo && c < hi {
-			start[c-lo+1]++
-		}
-	}
-	longest := int64(0)
-	for c := range hi - lo {
-		longest = max(longest, start[c+1])
-		start[c+1] += start[c]
-	}
-	values := make([]float32, start[hi-lo])
-	next := slices.Clone(start)
-	for i, c := range m.Index {
-		if v, c := m.Values[i], int(c); v == v && c >= lo && c < hi {
-			values[next[c-lo]] = v
-			next[c-lo]++
-		}
-	}
-	spaces := make([][]float32, max(threads, 1))
-	each(threads, hi-lo, func(worker, i int) {
-		if spaces[worker] == nil {
-			spaces[worker] = make([]float32, longest)
-		}
-		part := values[start[i]:start[i+1]]
-		f(lo+i, part, spaces[worker][:len(part)])
-	})
+	spill.Rest(memory, m.Values)
+	spill.Rest(memory, m.Index)
+	return b, err
 }
 
 // find gives the bin of v, numbered within feature f.

@@ -6,14 +6,17 @@ import (
 	"math"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/spill"
 )
 
 // block is how many rows are put into their bins together: they fit the cache.
 const block = 1 << 10
 
 // fillBytes fills bytes.
-func (b *binned) fillBytes(m *algo.Matrix, threads int) {
-	b.bytes = make([]uint8, m.Rows*m.Cols)
+func (b *binned) fillBytes(memory *spill.Space, m *algo.Matrix, threads int) (err error) {
+	if b.bytes, err = spill.Make[uint8](memory, m.Rows*m.Cols); err != nil {
+		return err
+	}
 	each(threads, (m.Rows+block-1)/block, func(_, i int) {
 		lo := i * block
 		hi := min(lo+block, m.Rows)
@@ -21,6 +24,7 @@ func (b *binned) fillBytes(m *algo.Matrix, threads int) {
 			b.spread(m, lo, hi)
 			return
 		}
+		defer spill.Rest(memory, m.Values[lo*m.Cols:hi*m.Cols])
 		var values [block]float32
 		for f := range m.Cols {
 			column := values[:hi-lo]
@@ -30,13 +34,18 @@ func (b *binned) fillBytes(m *algo.Matrix, threads int) {
 			b.findAll(f, column, b.bytes[f*b.rows+lo:f*b.rows+hi])
 		}
 	})
+	return nil
 }
 
 // fillWords fills words and bytes.
-func (b *binned) fillWords(m *algo.Matrix, threads int) {
-	b.fillBytes(m, threads)
+func (b *binned) fillWords(memory *spill.Space, m *algo.Matrix, threads int) (err error) {
+	if err := b.fillBytes(memory, m, threads); err != nil {
+		return err
+	}
 	b.stride = (m.Cols + 7) / 8
-	b.words = make([]uint64, m.Rows*b.stride)
+	if b.words, err = spill.Make[uint64](memory, m.Rows*b.stride); err != nil {
+		return err
+	}
 	each(threads, (m.Rows+block-1)/block, func(_, i int) {
 		lo := i * block
 		hi := min(lo+block, m.Rows)
@@ -47,6 +56,7 @@ func (b *binned) fillWords(m *algo.Matrix, threads int) {
 			}
 		}
 	})
+	return nil
 }
 
 // spread writes the bins of the sparse rows from lo to hi to bytes.
@@ -102,8 +112,10 @@ func (b *binned) findAll(f int, values []float32, bins []uint8) {
 	}
 }
 
-func (b *binned) fillShorts(m *algo.Matrix, threads int) {
-	b.shorts = make([]uint16, m.Rows*m.Cols)
+func (b *binned) fillShorts(memory *spill.Space, m *algo.Matrix, threads int) (err error) {
+	if b.shorts, err = spill.Make[uint16](memory, m.Rows*m.Cols); err != nil {
+		return err
+	}
 	spans(threads, m.Rows, func(_, _, lo, hi int) {
 		for r := lo; r < hi; r++ {
 			row := b.shorts[r*m.Cols : (r+1)*m.Cols]
@@ -124,11 +136,17 @@ func (b *binned) fillShorts(m *algo.Matrix, threads int) {
 				}
 			}
 		}
+		if !m.Sparse() {
+			spill.Rest(memory, m.Values[lo*m.Cols:hi*m.Cols])
+		}
 	})
+	return nil
 }
 
-func (b *binned) fillIndex(m *algo.Matrix, threads int) {
-	b.start = make([]int64, m.Rows+1)
+func (b *binned) fillIndex(memory *spill.Space, m *algo.Matrix, threads int) (err error) {
+	if b.start, err = spill.Make[int64](memory, m.Rows+1); err != nil {
+		return err
+	}
 	for r := range m.Rows {
 		n := int64(0)
 		for i := m.Start[r]; i < m.Start[r+1]; i++ {
@@ -138,7 +156,9 @@ func (b *binned) fillIndex(m *algo.Matrix, threads int) {
 		}
 		b.start[r+1] = b.start[r] + n
 	}
-	b.index = make([]uint32, b.start[m.Rows])
+	if b.index, err = spill.Make[uint32](memory, int(b.start[m.Rows])); err != nil {
+		return err
+	}
 	spans(threads, m.Rows, func(_, _, lo, hi int) {
 		for r := lo; r < hi; r++ {
 			at := b.start[r]
@@ -155,4 +175,5 @@ func (b *binned) fillIndex(m *algo.Matrix, threads int) {
 			}
 		}
 	})
+	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/collective"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/spill"
 )
 
 // run is a value and how many rows have it.
@@ -176,9 +177,9 @@ func summaryFeatures(most, rows int) int { return max(1, 1<<20/max(1, min(most, 
 // cutAcross is cut for a matrix of which each host has some rows. All get the
 // same bins. Where no host has more than mostRuns(maxBin, exact) different values
 // of a feature, they are those that one host with all rows would make.
-func cutAcross(ctx context.Context, peers *collective.Group, m *algo.Matrix, maxBin, exact, threads int) (cutting, error) {
+func cutAcross(ctx context.Context, peers *collective.Group, memory *spill.Space, m *algo.Matrix, maxBin, exact, threads int) (cutting, error) {
 	if peers.Size() == 1 {
-		return cut(m, maxBin, threads)
+		return cut(memory, m, maxBin, threads)
 	}
 	maxBin = limitBins(maxBin)
 	most := mostRuns(maxBin, exact)
@@ -192,7 +193,7 @@ func cutAcross(ctx context.Context, peers *collective.Group, m *algo.Matrix, max
 		n := min(group, m.Cols-from)
 		told := make([][]byte, n)
 		wrong := make([]bool, n)
-		eachColumn(m, threads, from, from+n, func(f int, values, tmp []float32) {
+		eachColumn(memory, m, threads, from, from+n, func(f int, values, tmp []float32) {
 			i := f - from
 			if wrong[i] = hasInfinity(values); wrong[i] {
 				return
