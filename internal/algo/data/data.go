@@ -84,7 +84,9 @@ func split(sources []source) []chunk {
 		src := &sources[i]
 		for from := skipBOM(src.b); from < len(src.b); {
 			to := lineEnd(src.b, min(from+size, len(src.b))-1)
-			chunks = append(chunks, chunk{src, from, to})
+			c := chunk{src, from, to}
+			c.rest() // the look at its end may bring many pages
+			chunks = append(chunks, c)
 			from = to
 		}
 	}
