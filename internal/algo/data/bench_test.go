@@ -108,3 +108,30 @@ func BenchmarkLoad(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkChannel reads the folder that BENCH_CHANNEL names, of the content
+// type BENCH_TYPE, with GOMAXPROCS threads: test/bench reads its files so.
+func BenchmarkChannel(b *testing.B) {
+	ch := &algo.Channel{Name: "train", Dir: os.Getenv("BENCH_CHANNEL"), ContentType: os.Getenv("BENCH_TYPE")}
+	if ch.Dir == "" {
+		b.Skip("BENCH_CHANNEL names no folder")
+	}
+	entries, err := os.ReadDir(ch.Dir)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var size int64
+	for _, e := range entries {
+		info, err := os.Stat(filepath.Join(ch.Dir, e.Name()))
+		if err != nil {
+			b.Fatal(err)
+		}
+		size += info.Size()
+	}
+	b.SetBytes(size)
+	for b.Loop() {
+		if _, err := Load(ch, Options{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -108,16 +108,16 @@ func modelFile(t *testing.T, dir string) []byte {
 	return b
 }
 
-// TestDataLargerThanMemory trains on a table of 30 MiB, whose text has 39 MB, in
-// a process that is to have 8 MiB: its matrix and bins lie in files then, and
+// TestDataLargerThanMemory trains on a table of 15 MiB, whose text has 20 MB, in
+// a process that is to have 4 MiB: its matrix and bins lie in files then, and
 // the model is that of a process which may have all. Beyond what a hundred rows
 // take it then takes little but the pages of the bins' file, which the system
 // may take away; without the limit it takes matrix and bins.
 func TestDataLargerThanMemory(t *testing.T) {
 	if testing.Short() {
-		t.Skip("reads 39 MB twice")
+		t.Skip("reads 20 MB twice")
 	}
-	const cols, limit = 100, "8388608"
+	const cols, limit = 100, "4194304"
 	run := func(rows int, limit string) (model []byte, peak int64) {
 		var text []byte
 		rng := rand.New(rand.NewPCG(8, 8))
@@ -156,11 +156,11 @@ func TestDataLargerThanMemory(t *testing.T) {
 		}
 		return modelFile(t, filepath.Join(root, "model")), peak << 10
 	}
-	const rows = 80_000
+	const rows = 40_000
 	_, itself := run(100, limit)
 	want, roomy := run(rows, "")
 	got, tight := run(rows, limit)
-	t.Logf("peak: %d MiB with a hundred rows, %d MiB with all, %d MiB with all and 8 MiB", itself>>20, roomy>>20, tight>>20)
+	t.Logf("peak: %d MiB with a hundred rows, %d MiB with all, %d MiB with all and 4 MiB", itself>>20, roomy>>20, tight>>20)
 	if !bytes.Equal(want, got) {
 		t.Error("the models differ")
 	}
