@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/recordio"
 )
 
 // csvTable is a label and cols-1 features of the given number of digits behind
@@ -83,6 +84,32 @@ func BenchmarkReadLibSVM(b *testing.B) {
 	for _, threads := range []int{1, 2} {
 		b.Run(fmt.Sprintf("threads=%d", threads), func(b *testing.B) {
 			benchRead(b, text, Options{Threads: threads}, ReadLibSVMInto)
+		})
+	}
+}
+
+func BenchmarkReadRecordIO(b *testing.B) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var file bytes.Buffer
+	w := recordio.NewWriter(&file)
+	for range 200_000 {
+		row := make([]float32, 28)
+		for i := range row {
+			row[i] = float32(rng.NormFloat64())
+		}
+		rec := recordio.Record{
+			Features: recordio.Values{{Name: recordio.Vector, Value: recordio.Value{Kind: recordio.Float32, Float32: row}}},
+			Label:    recordio.Values{{Name: recordio.Vector, Value: recordio.Value{Kind: recordio.Float32, Float32: row[:1]}}},
+		}
+		if err := w.Write(rec.Append(nil)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for _, threads := range []int{1, 2} {
+		b.Run(fmt.Sprintf("threads=%d", threads), func(b *testing.B) {
+			benchRead(b, file.Bytes(), Options{Threads: threads}, func(m *algo.Matrix, b []byte, opts Options) error {
+				return readRecordIO(m, []source{{b: b}}, opts)
+			})
 		})
 	}
 }

@@ -92,7 +92,7 @@ func placeOf(sources []source, format Format, row int) string {
 					break
 				}
 				if n == row {
-					p := records{src: src}
+					p := records{chunk: chunk{src: src}}
 					return p.place(n + 1)
 				}
 			}
