@@ -81,4 +81,14 @@ func rest(b []byte) {
 	_ = syscall.Madvise(b[:uintptr(len(b))&^(page-1)], syscall.MADV_DONTNEED) // advice
 }
 
+// widen asks for large pages for what b's memory, not touched yet, will be.
+func widen(b []byte) {
+	const page = 2 << 20
+	skip := -uintptr(unsafe.Pointer(&b[0])) & (page - 1)
+	if uintptr(len(b)) >= skip+page {
+		b = b[skip:]
+		_ = syscall.Madvise(b[:uintptr(len(b))&^(page-1)], syscall.MADV_HUGEPAGE) // advice
+	}
+}
+
 func unmap(b []byte) { _ = syscall.Munmap(b) }

@@ -14,4 +14,6 @@ func mapAll(r io.Reader) ([]byte, error) { return io.ReadAll(r) }
 
 func rest([]byte) {}
 
+func widen([]byte) {}
+
 func unmap([]byte) {}

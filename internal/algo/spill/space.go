@@ -40,13 +40,22 @@ type number interface {
 // always is how many bytes are in memory whatever there is.
 const always = 1 << 16
 
+// wide is from how many bytes on large pages are worth asking for. Rows far apart
+// are each on a page of its own, which the processor must find first: of
+// histograms it spares a tenth of the time.
+const wide = 4 << 20
+
 // Make gives an array of n zeros. It is valid until s is closed. The error is
 // that of the disk, which may be full.
 func Make[T number](s *Space, n int) ([]T, error) {
 	var zero T
 	bytes := int64(n) * int64(unsafe.Sizeof(zero))
 	if s == nil || bytes <= always || s.take(bytes) {
-		return make([]T, n), nil
+		a := make([]T, n)
+		if bytes >= wide {
+			widen(unsafe.Slice((*byte)(unsafe.Pointer(&a[0])), bytes))
+		}
+		return a, nil
 	}
 	b, err := mapNew(bytes)
 	if err != nil {
