@@ -115,11 +115,15 @@ func (t *booster) start(ctx context.Context, train, valid *algo.Matrix) error {
 	if uint64(train.Rows) > math.MaxUint32 {
 		return algo.ClientErrorf("the train channel has %d rows; at most %d can be learned from", train.Rows, uint32(math.MaxUint32))
 	}
-	bins, err := cutAcross(ctx, t.peers, train, t.maxBin, cmp.Or(t.exact, exactRuns), t.workers)
+	bins, err := cutAcross(ctx, t.peers, t.memory, train, t.maxBin, cmp.Or(t.exact, exactRuns), t.workers)
 	if err != nil {
 		return fmt.Errorf("train channel: %w", err)
 	}
-	t.grow = newGrower(newBinned(train, bins, t.workers), t.regular, t.workers, uint64(t.seed), at)
+	binned, err := newBinned(t.memory, train, bins, t.workers)
+	if err != nil {
+		return err
+	}
+	t.grow = newGrower(binned, t.regular, t.workers, uint64(t.seed), at)
 	t.grow.eta /= float64(t.parallelTrees)
 
 	base := make([]float32, 0, t.o.classes)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/data"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/spill"
 )
 
 // Algorithm is SageMaker's XGBoost in algorithm mode.
@@ -40,18 +41,20 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.memory = spill.New()
+	defer c.memory.Close()
 	several := in.Peers.Size() > 1
 	if len(in.Hosts) > 1 && !several {
 		return nil, fmt.Errorf("train on %d hosts: they are not connected", len(in.Hosts))
 	}
-	train, err := load(in.Channels["train"], data.Options{Weights: c.csvWeights, Threads: in.Threads}, several)
+	train, err := load(in.Channels["train"], data.Options{Weights: c.csvWeights, Threads: in.Threads, Memory: c.memory}, several)
 	if err != nil {
 		return nil, err
 	}
 	var valid *algo.Matrix
 	if ch := in.Channels["validation"]; ch != nil {
 		// Weights are a column of the training data alone, as in the container.
-		if valid, err = load(ch, data.Options{Threads: in.Threads}, several); err != nil {
+		if valid, err = load(ch, data.Options{Threads: in.Threads, Memory: c.memory}, several); err != nil {
 			return nil, err
 		}
 	}
