@@ -93,7 +93,7 @@ func TestThresholds(t *testing.T) {
 	}
 	for criterion, c := range map[string]struct{ recall, precision, want float64 }{
 		"accuracy": {0, 0, 5.5}, "f1": {0, 0, 5.5}, "f_beta": {0, 0, 5.5},
-		"precision_at_target_recall": {0.9, 0, 5.5}, "recall_at_target_precision": {0, 0.7, 5.5},
+		"precision_at_target_recall": {0.9, 0, 5.5}, "recall_at_target_precision": {0, 0.8, 5.5},
 	} {
 		w := &work{config: &config{criterion: criterion, beta: 1, targetRecall: c.recall, targetPrecision: c.precision}}
 		if got := w.threshold(list); got != c.want {
