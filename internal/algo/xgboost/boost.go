@@ -31,7 +31,10 @@ type booster struct {
 	workers int
 	peers   *collective.Group // nil for one host
 	sets    []*watched        // train first
-	grow    *grower
+	grow    maker             // nil where no trees are grown
+	line    *linearLearner    // of gblinear
+	out     dropout           // of dart
+	from    *Model            // of process_type=update: whose trees are gone over
 	model   *Model
 	print   func(format string, args ...any)
 }
@@ -45,6 +48,14 @@ type booster struct {
 func boost(ctx context.Context, c *config, peers *collective.Group, train, valid *algo.Matrix, threads int,
 	print func(string, ...any),
 ) (*Model, error) {
+	return boostFrom(ctx, c, peers, nil, train, valid, threads, print)
+}
+
+// boostFrom is boost for process_type=update too, which goes on with the trees
+// of from.
+func boostFrom(ctx context.Context, c *config, peers *collective.Group, from *Model, train, valid *algo.Matrix, threads int,
+	print func(string, ...any),
+) (*Model, error) {
 	o, err := newObjective(c)
 	if err != nil {
 		return nil, err
@@ -52,7 +63,7 @@ func boost(ctx context.Context, c *config, peers *collective.Group, train, valid
 	if c.threads > 0 {
 		threads = min(threads, c.threads)
 	}
-	t := &booster{config: c, o: o, workers: max(threads, 1), peers: peers, print: print}
+	t := &booster{config: c, from: from, o: o, workers: max(threads, 1), peers: peers, print: print}
 	if t.shown, err = metricsOf(c, o); err != nil {
 		return nil, err
 	}
@@ -115,15 +126,24 @@ func (t *booster) start(ctx context.Context, train, valid *algo.Matrix) error {
 	if uint64(train.Rows) > math.MaxUint32 {
 		return algo.ClientErrorf("the train channel has %d rows; at most %d can be learned from", train.Rows, uint32(math.MaxUint32))
 	}
-	bins, err := cutAcross(ctx, t.peers, train, t.maxBin, cmp.Or(t.exact, exactRuns), t.workers)
-	if err != nil {
-		return fmt.Errorf("train channel: %w", err)
+	if err := t.fits(train.Cols, t.peers.Size()); err != nil {
+		return err
 	}
-	t.grow = newGrower(newBinned(train, bins, t.workers), t.regular, t.workers, uint64(t.seed), at)
-	t.grow.eta /= float64(t.parallelTrees)
-
+	var err error
+	if t.grow, err = t.maker(ctx, train, at); err != nil {
+		return err
+	}
+	if t.booster == linearBooster {
+		if t.line, err = newLinearLearner(train); err != nil {
+			return fmt.Errorf("train channel: %w", err)
+		}
+	}
 	base := make([]float32, 0, t.o.classes)
-	if t.baseScore != nil {
+	if t.update {
+		if base, err = t.updatable(features); err != nil {
+			return err
+		}
+	} else if t.baseScore != nil {
 		for range t.o.classes {
 			base = append(base, *t.baseScore)
 		}
@@ -134,12 +154,16 @@ func (t *booster) start(ctx context.Context, train, valid *algo.Matrix) error {
 		objective: t.o.name, group: t.o.group, params: t.o.params,
 		width: t.o.classes, features: features, base: base, parallel: t.parallelTrees,
 		bounds: []int{0}, attributes: map[string]string{},
+		booster: t.config.booster, types: t.featureTypes(features),
+	}
+	if t.line != nil {
+		t.model.linear = make([]float32, (features+1)*t.o.classes)
 	}
 	for _, set := range t.sets {
 		set.margins = make([]float32, 0, set.m.Rows*t.o.classes)
 		for range set.m.Rows {
-			for _, b := range base {
-				set.margins = append(set.margins, marginOf(t.o.name, b))
+			for k := range base {
+				set.margins = append(set.margins, t.model.baseMargin(k))
 			}
 		}
 		set.preds = make([]float32, len(set.margins))
@@ -164,29 +188,32 @@ func (t *booster) run(ctx context.Context) (*Model, error) {
 		// All hosts go through a round once they have agreed on it: a stop that
 		// one of them hears of in between is for the next.
 		ctx := context.WithoutCancel(ctx)
-		t.o.pairs(t.sets[0].m, t.sets[0].margins, t.sets[0].preds, pairs, t.workers)
-		for k := range pairs {
-			for range t.parallelTrees {
-				if err := t.addTree(ctx, pairs[k], k); err != nil {
-					return nil, err
-				}
+		if t.config.booster == dartBooster {
+			if err := t.leaveOut(ctx, round); err != nil {
+				return nil, err
 			}
+		}
+		t.o.pairs(t.sets[0].m, t.sets[0].margins, t.sets[0].preds, pairs, t.workers)
+		if err := t.learn(ctx, pairs); err != nil {
+			return nil, err
 		}
 		t.model.bounds = append(t.model.bounds, len(t.model.trees))
 		values, err := t.show(ctx, round)
 		if err != nil {
 			return nil, err
 		}
-		if stop.after(round, values) {
+		done := stop.after(round, values)
+		if t.line.note(t.model, stop, round); done {
 			break
 		}
 	}
 	if stop != nil && stop.best >= 0 {
 		// The container keeps the rounds up to the best one.
 		m := t.model
-		m.bounds = m.bounds[:stop.best+2]
-		n := m.bounds[stop.best+1]
-		m.trees, m.class = m.trees[:n], m.class[:n]
+		m.keepRounds(stop.best + 1)
+		if t.line != nil {
+			m.linear = t.line.best
+		}
 		m.attributes["best_iteration"] = strconv.Itoa(stop.best)
 		m.attributes["best_score"] = strconv.FormatFloat(stop.score, 'g', -1, 64)
 	}
@@ -227,6 +254,11 @@ func (t *booster) addTree(ctx context.Context, pairs []gradPair, k int) error {
 	if err != nil {
 		return err
 	}
+	if t.refresh {
+		if err := t.refreshTree(ctx, &grown.tree, pairs); err != nil {
+			return err
+		}
+	}
 	width := t.o.classes
 	t.grow.addLeaves(grown, t.sets[0].margins, width, k)
 	t.model.trees = append(t.model.trees, grown.tree)
@@ -261,7 +293,7 @@ func (g *grower) addLeaves(t *grown, margins []float32, width, k int) {
 			at := int32(0)
 			for t.left[at] >= 0 {
 				bin, ok := g.b.bin(uint32(r), int(t.feature[at]))
-				if ok && bin <= t.bin[at] || !ok && t.missingLeft[at] {
+				if ok && t.goesLeft(at, bin) || !ok && t.missingLeft[at] {
 					at = t.left[at]
 				} else {
 					at = t.right[at]

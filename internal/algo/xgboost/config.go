@@ -14,6 +14,7 @@ import (
 // config is what a training run is asked for.
 type config struct {
 	regular
+	plan
 	objective      string
 	classes        int // outputs per row; 1 but for multi:*
 	rounds         int
@@ -49,8 +50,8 @@ type given interface {
 // configFrom reads the hyperparameters, whose bounds have been checked, and
 // checks what ties them to each other.
 func configFrom(p given) (*config, error) {
-	if err := refuse(p); err != nil {
-		return nil, err
+	if value := p.String("_kfold"); value != "" {
+		return nil, notBuilt("_kfold", value)
 	}
 	c := &config{
 		objective:      p.String("objective"),
@@ -76,6 +77,9 @@ func configFrom(p given) (*config, error) {
 	}
 	if c.objective == "reg:linear" {
 		c.objective = "reg:squarederror"
+	}
+	if err := c.planFrom(p); err != nil {
+		return nil, err
 	}
 	multi := strings.HasPrefix(c.objective, "multi:")
 	switch {
@@ -132,50 +136,6 @@ func (c *config) watchTuned(objective string) {
 	} else {
 		c.metrics = []string{objective}
 	}
-}
-
-// refuse tells of values whose effect is not built.
-func refuse(p given) error {
-	for _, hp := range []struct {
-		name  string
-		built []string
-	}{
-		{"booster", []string{"gbtree"}},
-		{"tree_method", []string{"auto", "hist"}},
-		{"process_type", []string{"default"}},
-		{"sampling_method", []string{"uniform"}},
-		{"use_dask_gpu_training", []string{"false"}},
-	} {
-		if value := p.String(hp.name); !slices.Contains(hp.built, value) {
-			return notBuilt(hp.name, value)
-		}
-	}
-	for _, name := range []string{"monotone_constraints", "interaction_constraints", "_kfold"} {
-		value := p.String(name)
-		if p.Has(name) && !slices.Contains([]string{"", "()", "[]", "none", "None"}, value) {
-			return notBuilt(name, value)
-		}
-	}
-	growers := 0
-	for _, updater := range p.List("updater") {
-		switch updater {
-		case "grow_quantile_histmaker", "grow_colmaker", "grow_histmaker":
-			// All of them grow by the same criterion; here always by histogram.
-			if growers++; growers > 1 {
-				return algo.ClientErrorf("Only one tree grow plugin can be selected: updater names %q", updater)
-			}
-			if updater != "grow_quantile_histmaker" {
-				return notBuilt("updater", updater)
-			}
-		case "prune", "sync":
-			// Splits that gain too little are never made, so nothing is left to prune.
-		case "distcol", "grow_local_histmaker", "grow_skmaker", "refresh", "shotgun", "coord_descent":
-			return notBuilt("updater", updater)
-		default:
-			return algo.ClientErrorf("Hyperparameter updater: %q is not a tree updater", updater)
-		}
-	}
-	return nil
 }
 
 // formatFloat writes v as briefly as it can be read back.

@@ -124,6 +124,9 @@ func treeParams() []algo.Param {
 		choice("process_type", "default", "grow or update trees", "default", "update"),
 		{Name: "monotone_constraints", Kind: algo.String, Doc: "direction per feature"},
 		{Name: "interaction_constraints", Kind: algo.String, Doc: "features that may meet"},
+		{Name: "_categorical_features", Kind: algo.List, Doc: "features that hold categories, counted from 0"},
+		integer("max_cat_to_onehot", "4", new(1.0), nil, "fewer categories than that are split off one by one"),
+		integer("max_cat_threshold", "64", new(1.0), nil, "most categories that a split of many weighs to either side"),
 	}
 }
 

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package xgboost
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo"
+)
+
+// sketcher grows trees by histogram, with bins made anew for each: tree_method
+// approx. The bins of a feature hold about equally much of the second
+// derivatives, so that there are more of them where the loss still bends.
+//
+// Source: Chen and Guestrin, KDD 2016, section 3.2, the global variant of the
+// approximate algorithm, and appendix A.
+type sketcher struct {
+	*grower
+	t       *booster
+	m       *algo.Matrix
+	plain   cutting // where all rows weigh the same
+	columns []column
+}
+
+// sketchBits is how many bits the weight of a row has. A summary tells of fewer
+// than 2^40 per value.
+const sketchBits = 12
+
+// newSketcher makes one of g, whose bins are plain.
+func newSketcher(t *booster, m *algo.Matrix, g *grower, plain cutting) *sketcher {
+	return &sketcher{grower: g, t: t, m: m, plain: plain}
+}
+
+// grow grows one tree; see maker.
+func (s *sketcher) grow(ctx context.Context, pairs []gradPair, number uint64) (*grown, error) {
+	if err := s.rebin(ctx, pairs); err != nil {
+		return nil, err
+	}
+	return s.grower.grow(ctx, pairs, number)
+}
+
+// rebin makes bins for pairs. Rows whose second derivatives are all alike leave
+// those that are there.
+func (s *sketcher) rebin(ctx context.Context, pairs []gradPair) error {
+	most, least := 0.0, 0.0 // least is negated
+	weight := make([]float32, len(pairs))
+	for r, p := range pairs {
+		w := p.h
+		if s.m.Weight != nil {
+			w *= s.m.Weight[r] // they count once more, as in XGBoost
+		}
+		weight[r] = w
+		most = max(most, float64(w))
+		if r == 0 || float64(w) < -least {
+			least = -float64(w)
+		}
+	}
+	if len(pairs) == 0 {
+		least = math.Inf(-1)
+	}
+	bounds := []float64{most, least}
+	if err := s.t.peers.MaxFloats(ctx, bounds); err != nil {
+		return err
+	}
+	if !(bounds[0] <= math.MaxFloat32) {
+		return errDiverged
+	}
+	if bounds[0] == -bounds[1] {
+		return nil
+	}
+	perUnit := 1 / unit(bounds[0], sketchBits)
+	heavy := make([]int, len(pairs))
+	for r, w := range weight {
+		heavy[r] = max(1, int(float64(w)*perUnit))
+	}
+	bins, err := s.cut(ctx, heavy)
+	if err != nil {
+		return err
+	}
+	p := s.grower
+	s.grower = newGrower(newBinned(s.m, bins, p.threads), p.regular, p.threads, p.seed, p.place)
+	return nil
+}
+
+// cut finds the bins of rows of such weights. With several hosts it is the same
+// as on one, but for what cutAcross tells of.
+func (s *sketcher) cut(ctx context.Context, heavy []int) (cutting, error) {
+	if s.columns == nil {
+		s.columns = columnsWithRows(s.m)
+		each(s.threads, len(s.columns), func(_, f int) { s.columns[f].sort() })
+	}
+	maxBin := limitBins(s.maxBin)
+	c := cutting{make([][]float32, s.m.Cols), s.plain.missing}
+	finish := func(f int, runs []run) {
+		c.bounds[f] = cutsOfRuns(runs, binsOf(maxBin, c.missing[f]))
+		if s.cats != nil && s.cats[f] {
+			c.bounds[f] = s.plain.bounds[f]
+		}
+	}
+	if s.t.peers.Size() == 1 {
+		each(s.threads, s.m.Cols, func(_, f int) { finish(f, s.columns[f].runs(heavy)) })
+		return c, nil
+	}
+	most := summaryRuns * maxBin
+	if s.t.exact > 0 {
+		most = mostRuns(maxBin, s.t.exact)
+	}
+	rows := []float64{float64(s.m.Rows)}
+	if err := s.t.peers.MaxFloats(ctx, rows); err != nil {
+		return c, err
+	}
+	group := summaryFeatures(most, int(rows[0]))
+	for from := 0; from < s.m.Cols; from += group {
+		n := min(group, s.m.Cols-from)
+		told := make([][]byte, n)
+		each(s.threads, n, func(_, i int) {
+			column := &s.columns[from+i]
+			told[i] = appendSummary(nil, len(column.rows) < s.m.Rows, thin(column.runs(heavy), most))
+		})
+		features, err := gatherRuns(ctx, s.t.peers, told, func(int) {})
+		if err != nil {
+			return c, fmt.Errorf("find common bins: %w", err)
+		}
+		each(s.threads, n, func(_, i int) { finish(from+i, features[i]) })
+	}
+	return c, nil
+}
+
+// runs gives the values of a sorted column, and what the rows of each weigh.
+func (c *column) runs(heavy []int) []run {
+	var runs []run
+	for i, v := range c.values {
+		if i == 0 || v != c.values[i-1] {
+			runs = append(runs, run{key: sortKey(v)})
+		}
+		runs[len(runs)-1].n += heavy[c.rows[i]]
+	}
+	return runs
+}
+
+// thin is summarize for runs: it gives at most 2·most+1 of them.
+func thin(runs []run, most int) []run {
+	if len(runs) <= most {
+		return runs
+	}
+	total := 0
+	for _, r := range runs {
+		total += r.n
+	}
+	full := (total + most - 1) / most // what closes a run
+	var out []run
+	var open run
+	for _, r := range runs {
+		if open.n > 0 && open.n+r.n > full {
+			out = append(out, open)
+			open = run{}
+		}
+		if open = (run{r.key, open.n + r.n}); open.n >= full {
+			out = append(out, open)
+			open = run{}
+		}
+	}
+	if open.n > 0 {
+		out = append(out, open)
+	}
+	return out
+}
