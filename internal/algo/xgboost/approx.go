@@ -48,7 +48,7 @@ func (s *sketcher) rebin(ctx context.Context, pairs []gradPair) error {
 	weight := make([]float32, len(pairs))
 	for r, p := range pairs {
 		w := p.h
-		if s.m.Weight != nil {
+		if len(s.m.Weight) == s.m.Rows { // not by query group
 			w *= s.m.Weight[r] // they count once more, as in XGBoost
 		}
 		weight[r] = w

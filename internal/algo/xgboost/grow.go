@@ -63,7 +63,7 @@ type grown struct {
 func newGrower(b *binned, p regular, threads int, seed uint64, at place) *grower {
 	g := &grower{regular: p, b: b, threads: threads, seed: seed, place: at, parts: shares(b, at.peers.Size())}
 	const size = 16 // of sums, in bytes
-	g.most = max(1, histogramBudget/(size*len(b.cuts)))
+	g.most = max(1, histogramBudget/(size*max(1, len(b.cuts))))
 	g.rows, g.spare = make([]uint32, b.rows), make([]uint32, b.rows)
 	for range threads {
 		g.scratch = append(g.scratch, newScratch(b))

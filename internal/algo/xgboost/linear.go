@@ -101,7 +101,7 @@ type linearLearner struct {
 // newLinearLearner looks at the columns of m.
 func newLinearLearner(m *algo.Matrix) (*linearLearner, error) {
 	l := &linearLearner{rows: make([][]uint32, m.Cols), values: make([][]float32, m.Cols), weight: float64(m.Rows), bestFor: -1}
-	if m.Weight != nil {
+	if len(m.Weight) == m.Rows { // not by query group
 		l.weight = 0
 		for _, w := range m.Weight {
 			l.weight += float64(w)

@@ -40,6 +40,9 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.gpu {
+		in.Log.Warn("tree_method gpu_hist: Sagebrush trains on the CPU; trees are grown as by hist")
+	}
 	several := in.Peers.Size() > 1
 	if len(in.Hosts) > 1 && !several {
 		return nil, fmt.Errorf("train on %d hosts: they are not connected", len(in.Hosts))
