@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/bits"
+	"slices"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 )
@@ -20,13 +22,19 @@ type sketcher struct {
 	*grower
 	t       *booster
 	m       *algo.Matrix
-	plain   cutting // where all rows weigh the same
+	plain   cutting // as of hist
 	columns []column
 }
 
-// sketchBits is how many bits the weight of a row has. A summary tells of fewer
-// than 2^40 per value.
-const sketchBits = 12
+// sketchBits is how many bits the weight of one of so many rows has, at most. A
+// summary tells of less than 2^40 per value.
+func sketchBits(rows uint64) int { return min(max(39-bits.Len64(rows), 4), 20) }
+
+// bends tells whether the second derivatives of an objective change. Where they
+// do not the bins stay those of hist, as in XGBoost.
+func bends(objective string) bool {
+	return objective != "reg:squarederror" && objective != "reg:absoluteerror"
+}
 
 // newSketcher makes one of g, whose bins are plain.
 func newSketcher(t *booster, m *algo.Matrix, g *grower, plain cutting) *sketcher {
@@ -35,16 +43,17 @@ func newSketcher(t *booster, m *algo.Matrix, g *grower, plain cutting) *sketcher
 
 // grow grows one tree; see maker.
 func (s *sketcher) grow(ctx context.Context, pairs []gradPair, number uint64) (*grown, error) {
-	if err := s.rebin(ctx, pairs); err != nil {
-		return nil, err
+	if bends(s.t.o.name) {
+		if err := s.rebin(ctx, pairs); err != nil {
+			return nil, err
+		}
 	}
 	return s.grower.grow(ctx, pairs, number)
 }
 
-// rebin makes bins for pairs. Rows whose second derivatives are all alike leave
-// those that are there.
+// rebin makes bins for pairs.
 func (s *sketcher) rebin(ctx context.Context, pairs []gradPair) error {
-	most, least := 0.0, 0.0 // least is negated
+	most := 0.0
 	weight := make([]float32, len(pairs))
 	for r, p := range pairs {
 		w := p.h
@@ -53,24 +62,15 @@ func (s *sketcher) rebin(ctx context.Context, pairs []gradPair) error {
 		}
 		weight[r] = w
 		most = max(most, float64(w))
-		if r == 0 || float64(w) < -least {
-			least = -float64(w)
-		}
 	}
-	if len(pairs) == 0 {
-		least = math.Inf(-1)
-	}
-	bounds := []float64{most, least}
-	if err := s.t.peers.MaxFloats(ctx, bounds); err != nil {
+	bound := []float64{most}
+	if err := s.t.peers.MaxFloats(ctx, bound); err != nil {
 		return err
 	}
-	if !(bounds[0] <= math.MaxFloat32) {
+	if !(bound[0] <= math.MaxFloat32) {
 		return errDiverged
 	}
-	if bounds[0] == -bounds[1] {
-		return nil
-	}
-	perUnit := 1 / unit(bounds[0], sketchBits)
+	perUnit := 1 / unit(bound[0], sketchBits(s.place.all))
 	heavy := make([]int, len(pairs))
 	for r, w := range weight {
 		heavy[r] = max(1, int(float64(w)*perUnit))
@@ -94,7 +94,7 @@ func (s *sketcher) cut(ctx context.Context, heavy []int) (cutting, error) {
 	maxBin := limitBins(s.maxBin)
 	c := cutting{make([][]float32, s.m.Cols), s.plain.missing}
 	finish := func(f int, runs []run) {
-		c.bounds[f] = cutsOfRuns(runs, binsOf(maxBin, c.missing[f]))
+		c.bounds[f] = sketchCuts(runs, binsOf(maxBin, c.missing[f]))
 		if s.cats != nil && s.cats[f] {
 			c.bounds[f] = s.plain.bounds[f]
 		}
@@ -126,6 +126,31 @@ func (s *sketcher) cut(ctx context.Context, heavy []int) (cutting, error) {
 		each(s.threads, n, func(_, i int) { finish(from+i, features[i]) })
 	}
 	return c, nil
+}
+
+// sketchCuts gives the upper bounds of at most maxBin bins of about equal
+// weight. They lie at the values at which the weight up to there, the value's
+// included, reaches the next part of maxBin; so that the rare values at both
+// ends share a bin even where there are bins enough for all.
+func sketchCuts(runs []run, maxBin int) []float32 {
+	if len(runs) == 0 {
+		return emptyCuts()
+	}
+	total := 0
+	for _, r := range runs {
+		total += r.n
+	}
+	var kept []float32
+	below, goal := 0, 0.0
+	for i, r := range runs {
+		below += r.n
+		if i == len(runs)-1 || float64(below) >= goal && len(kept) < maxBin {
+			kept = append(kept, floatOf(r.key))
+			goal = float64(len(kept)) * float64(total) / float64(maxBin)
+		}
+	}
+	// The first bin begins below all values.
+	return append(slices.Clone(kept[1:max(1, min(len(kept), maxBin))]), topBound(kept[len(kept)-1]))
 }
 
 // runs gives the values of a sorted column, and what the rows of each weigh.
