@@ -86,6 +86,7 @@ type Matrix struct {
 
 	Label  []float32 // Rows, or nil
 	Weight []float32 // Rows, or nil for all 1
+	Groups []int     // where each query group of a ranking begins, and Rows; nil where rows tell of none
 }
 
 // Sparse reports whether m is in CSR form.

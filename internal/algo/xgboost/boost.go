@@ -37,6 +37,7 @@ type booster struct {
 	from    *Model            // of process_type=update: whose trees are gone over
 	model   *Model
 	print   func(format string, args ...any)
+	before  []float32 // margins of the train rows before the round, of objectives with medians
 }
 
 // boost learns from train, and shows the metrics on it and on valid, which may
@@ -102,6 +103,9 @@ func metricsOf(c *config, o *objective) ([]metric, error) {
 // start checks the data, bins it and sets the intercept.
 func (t *booster) start(ctx context.Context, train, valid *algo.Matrix) error {
 	features := 0
+	if t.peers.Size() > 1 && (t.o.single || slices.ContainsFunc(t.shown, func(m metric) bool { return m.name == "cox-nloglik" })) {
+		return algo.ClientErrorf("survival:cox and cox-nloglik do not support distributed training: use one instance")
+	}
 	var at place // of the train channel's rows
 	for _, set := range []*watched{{name: "train", m: train}, {name: "validation", m: valid}} {
 		if set.m == nil {
@@ -110,8 +114,16 @@ func (t *booster) start(ctx context.Context, train, valid *algo.Matrix) error {
 		if err := t.o.check(set.m); err != nil {
 			return fmt.Errorf("%s channel: %w", set.name, err)
 		}
+		for _, m := range t.shown {
+			if err := m.check(set.m); err != nil {
+				return fmt.Errorf("%s channel: %w", set.name, err)
+			}
+		}
 		where, err := settle(ctx, t.peers, set.name, set.m)
 		if err != nil {
+			return err
+		}
+		if err := agreeGroups(ctx, t.peers, set.name, set.m); err != nil {
 			return err
 		}
 		if set.m == train {
@@ -194,6 +206,9 @@ func (t *booster) run(ctx context.Context) (*Model, error) {
 			}
 		}
 		t.o.pairs(t.sets[0].m, t.sets[0].margins, t.sets[0].preds, pairs, t.workers)
+		if t.o.medians {
+			t.before = append(t.before[:0], t.sets[0].margins...)
+		}
 		if err := t.learn(ctx, pairs); err != nil {
 			return nil, err
 		}
@@ -259,6 +274,11 @@ func (t *booster) addTree(ctx context.Context, pairs []gradPair, k int) error {
 			return err
 		}
 	}
+	if t.o.medians {
+		if err := t.leavesToMedians(ctx, grown, k); err != nil {
+			return err
+		}
+	}
 	width := t.o.classes
 	t.grow.addLeaves(grown, t.sets[0].margins, width, k)
 	t.model.trees = append(t.model.trees, grown.tree)
@@ -308,8 +328,11 @@ func (g *grower) addLeaves(t *grown, margins []float32, width, k int) {
 // metrics of softmax look at probabilities, although it predicts a class.
 func (t *booster) transform(set *watched) {
 	how, width := transformOf(t.o.name), t.o.classes
-	if how == toClass {
+	switch {
+	case how == toClass:
 		how = toProbabilities
+	case t.o.raw:
+		how = identity
 	}
 	spans(t.workers, set.m.Rows, func(_, _, lo, hi int) {
 		part := set.preds[lo*width : hi*width]

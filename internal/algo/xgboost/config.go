@@ -22,6 +22,8 @@ type config struct {
 	positiveWeight float32
 	poissonStep    float32
 	tweediePower   float32
+	aftNoise       string // aft_loss_distribution
+	aftScale       float32
 	seed           int64
 	metrics        []string
 	watch          string // metric of early stopping, "" for the last one
@@ -60,6 +62,8 @@ func configFrom(p given) (*config, error) {
 		positiveWeight: float32(p.Float("scale_pos_weight")),
 		tweediePower:   float32(p.Float("tweedie_variance_power")),
 		poissonStep:    0.7,
+		aftNoise:       p.String("aft_loss_distribution"),
+		aftScale:       float32(p.Float("aft_loss_distribution_scale")),
 		seed:           int64(p.Int("seed")),
 		metrics:        p.List("eval_metric"),
 		keepOnStop:     p.String("save_model_on_termination") == "true",
@@ -89,6 +93,9 @@ func configFrom(p given) (*config, error) {
 		return nil, algo.ClientErrorf("Do not need to setup parameter 'num_class' for learning task other than multi-classification.")
 	case multi:
 		c.classes = p.Int("num_class")
+	}
+	if c.objective == "survival:aft" && c.aftScale == 0 {
+		return nil, algo.ClientErrorf("Hyperparameter aft_loss_distribution_scale: 0 is not in (0, +inf) for survival:aft")
 	}
 	if c.maxBin < 2 {
 		return nil, algo.ClientErrorf("Hyperparameter max_bin: %d is not in [2, ∞)", c.maxBin)

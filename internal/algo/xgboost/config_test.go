@@ -76,12 +76,15 @@ func TestHyperparametersAreRefused(t *testing.T) {
 }
 
 func TestObjectivesAndMetricsAreRefused(t *testing.T) {
-	m := mixed(20, 3, "binary:logistic")
 	for _, c := range []struct{ objective, metric, want string }{
-		{"rank:pairwise", "", "objective: rank:pairwise is not built yet"},
-		{"survival:cox", "", "objective: survival:cox is not built yet"},
-		{"reg:absoluteerror", "", "objective: reg:absoluteerror is not built yet"},
-		{"binary:logistic", "ndcg", "eval_metric: ndcg is not built yet"},
+		{"aft_loss_distribution", "", "Unknown objective function"},
+		{"reg:squarederror", "ndcg", "label must be either 0 or positive integer"},
+		{"binary:logistic", "ndcg@x", "whole number from 1"},
+		{"binary:logistic", "map@0", "whole number from 1"},
+		{"multi:softprob", "map", "cannot be applied"},
+		{"reg:squarederror", "map", "map can only be used with binary labels"},
+		{"reg:squarederror", "aft-nloglik", "'survival:aft' objective"},
+		{"reg:squarederror", "interval-regression-accuracy", "'survival:aft' objective"},
 		{"binary:logistic", "auc@3", "customized threshold"},
 		{"binary:logistic", "error@x", "expects float input"},
 		{"binary:logistic", "beauty", "Metric 'beauty' is not supported"},
@@ -90,9 +93,11 @@ func TestObjectivesAndMetricsAreRefused(t *testing.T) {
 		{"reg:squarederror", "f1", "cannot be applied"},
 	} {
 		config := plainConfig(c.objective, 1)
+		config.classes = 3
 		if c.metric != "" {
 			config.metrics = []string{c.metric}
 		}
+		m := mixed(20, 3, c.objective)
 		_, err := boost(t.Context(), config, nil, m, nil, 1, silent)
 		if !algo.IsClientError(err) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s %s: error is %v, want a client error with %q", c.objective, c.metric, err, c.want)
@@ -117,6 +122,11 @@ func TestDataIsRefused(t *testing.T) {
 		{"an infinite label", "reg:squarederror", []float32{1, inf}, nil, nil, "Label contains NaN"},
 		{"a negative weight", "reg:squarederror", []float32{1, 2}, []float32{1, -1}, nil, "Weights must be positive"},
 		{"an infinite value", "reg:squarederror", []float32{1, 2}, nil, []float32{1, inf}, "infinite value in feature 0"},
+		{"a relevance that is none", "rank:ndcg", []float32{0, 0.5}, nil, nil, "relevance degree"},
+		{"a relevance whose gain is too large", "rank:ndcg", []float32{0, 32}, nil, nil, "at most 31"},
+		{"degrees for map", "rank:map", []float32{0, 2}, nil, nil, "binary labels"},
+		{"weights of rows in groups", "rank:pairwise", []float32{0, 2}, []float32{1, 2}, nil, "number of query groups"},
+		{"no time", "survival:aft", []float32{1, 0}, nil, nil, "greater than 0"},
 		{"labels of another number", "reg:squarederror", []float32{1}, nil, nil, "labels"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
