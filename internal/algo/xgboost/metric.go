@@ -92,7 +92,7 @@ func newMetric(name string, o *objective) (metric, error) {
 		}
 	case "auc", "aucpr":
 		ranks := strings.HasPrefix(o.name, "rank:")
-		if multi || head == "auc" && !ranks && !strings.HasPrefix(o.name, "binary:") {
+		if head == "auc" && !ranks && !strings.HasPrefix(o.name, "binary:") {
 			return metric{}, algo.ClientErrorf("Metric '%s' can only be applied for classification and ranking problems.", name)
 		}
 	case "aft-nloglik", "interval-regression-accuracy":
@@ -110,7 +110,7 @@ func newMetric(name string, o *objective) (metric, error) {
 	if m.eval = byRow(head, level, o); m.eval == nil {
 		return metric{}, algo.ClientErrorf("Metric '%s' is not supported.", name)
 	}
-	if multi && head != "merror" && head != "mlogloss" {
+	if multi && head != "merror" && head != "mlogloss" && head != "aucpr" {
 		return metric{}, algo.ClientErrorf("Metric '%s' cannot be applied to the objective %s.", name, o.name)
 	}
 	return m, nil

@@ -2,7 +2,11 @@
 
 package xgboost
 
-import "math"
+import (
+	"math"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo"
+)
 
 // descending gives the rows in the order of falling predictions.
 func descending(preds []float32) []uint32 {
@@ -107,9 +111,30 @@ func aucPR(s *seen) float64 {
 	if s.m.Groups != nil {
 		return groupAUCPR(s)
 	}
+	if s.width > 1 {
+		return classesAUCPR(s)
+	}
 	var all []rocStep
 	negative, positive := steps(s, func(fp0, fp, tp0, tp float64) { all = append(all, rocStep{fp0, fp, tp0, tp}) })
 	return s.told(areaUnder(all, negative, positive))
+}
+
+// classesAUCPR is the mean over the classes of the area of each against the rest.
+func classesAUCPR(s *seen) float64 {
+	var sum float64
+	for k := range s.width {
+		one := *s
+		one.m = &algo.Matrix{Rows: s.m.Rows, Label: make([]float32, s.m.Rows), Weight: s.m.Weight}
+		one.preds, one.width = make([]float32, s.m.Rows), 1
+		for i, y := range s.m.Label {
+			if int(y) == k {
+				one.m.Label[i] = 1
+			}
+			one.preds[i] = s.preds[i*s.width+k]
+		}
+		sum += aucPR(&one)
+	}
+	return sum / float64(s.width)
 }
 
 // areaPR is the area of one group.

@@ -43,6 +43,7 @@ type Model struct {
 	forest  forest    // the trees that predict
 	margins []float32 // intercept, width values
 	compact bool      // the trees are gone, the forest is left
+	pickled bool      // read from a pickle
 }
 
 var (

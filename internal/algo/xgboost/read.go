@@ -11,21 +11,51 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 )
 
-// ReadModel reads a model file of XGBoost 1.0 to 3.x, JSON or UBJSON, told by
-// its content. Errors are client errors: what the file lacks, or what it has
-// that is not built (dart, gblinear, categories, vector leaves, the binary
-// format and pickles of old releases).
+// ReadModel reads a model file of XGBoost 0.90 to 3.x, told by its content: JSON,
+// UBJSON, the binary format of old releases, or a pickled Booster, of which
+// nothing is run. Errors are client errors: what the file lacks, or what it has
+// that is not built.
 func ReadModel(b []byte) (*Model, error) {
+	m, err := readModel(b)
+	if err != nil {
+		// The binary format has no head: its first bytes are a number, and may
+		// look like those of the others.
+		document, other := readBinary(b)
+		if other != nil {
+			return nil, err
+		}
+		if m, err = decodeModel(document); err != nil {
+			return nil, err
+		}
+	}
+	if err := m.prepare(); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// configOffset heads what Booster.__getstate__ of 1.0 to 1.2 gives: a model and,
+// behind it, at the offset that follows the head, its configuration.
+const configOffset = "CONFIG-offset:"
+
+func readModel(b []byte) (*Model, error) {
 	var document any
 	var err error
+	pickled := false
+	if len(b) > 1 && (b[0] == 0x80 || isTextPickle(b)) {
+		pickled = true
+		if b, err = readPickle(b); err != nil {
+			return nil, err
+		}
+	}
+	if rest, ok := cutHead(b, configOffset); ok && len(rest) > 8 {
+		b = rest[8:] // the configuration behind the model is passed over
+	}
 	switch head := bytes.TrimLeft(b, " \t\r\n"); {
 	case len(head) < 2:
 		return nil, algo.ClientErrorf("model file is empty")
-	case head[0] == 0x80:
-		return nil, algo.ClientErrorf("model file is a Python pickle; write it with Booster.save_model instead")
 	case head[0] != '{':
-		return nil, algo.ClientErrorf("model file is neither JSON nor UBJSON; " +
-			"the binary format of old releases is read by XGBoost up to 3.0, whose Booster.save_model converts it")
+		document, err = readBinary(b)
 	case strings.IndexByte("\" \t\r\n}", head[1]) >= 0:
 		document, err = readJSON(head)
 	default:
@@ -38,15 +68,22 @@ func ReadModel(b []byte) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.prepare(); err != nil {
-		return nil, err
-	}
+	m.pickled = pickled
 	return m, nil
+}
+
+// isTextPickle tells a pickle of protocol 0 or 1 of an object that copyreg makes.
+func isTextPickle(b []byte) bool {
+	return bytes.HasPrefix(b, []byte("ccopy_reg\n")) || bytes.HasPrefix(b, []byte("ccopyreg\n"))
 }
 
 func decodeModel(document any) (*Model, error) {
 	var err error
-	learner := cursor{document, "model", &err}.get("learner")
+	root := cursor{document, "model", &err}
+	if root.has("Model") { // what pickles hold, beside its configuration
+		root = root.get("Model")
+	}
+	learner := root.get("learner")
 	if learner.has("learner") { // Booster.save_raw with its configuration, as pickles hold
 		learner = learner.get("learner")
 	}

@@ -70,7 +70,7 @@ CASES = [
                            "max_depth": 0}, ["rmse"], False),
     ("leaves", "real", {"objective": "reg:squarederror", "max_leaves": 6}, ["rmse"], False),
     ("huber", "real", {"objective": "reg:pseudohubererror"}, ["mphe"], False),
-    ("softprob", "class", {"objective": "multi:softprob", "num_class": 3}, ["merror", "mlogloss"], True),
+    ("softprob", "class", {"objective": "multi:softprob", "num_class": 3}, ["merror", "mlogloss", "aucpr"], True),
     ("softmax", "class", {"objective": "multi:softmax", "num_class": 3}, ["merror", "mlogloss"], False),
     ("poisson", "count", {"objective": "count:poisson"}, ["poisson-nloglik", "rmse"], False),
     ("tweedie", "count", {"objective": "reg:tweedie", "tweedie_variance_power": 1.3},
