@@ -25,8 +25,13 @@ func (m *Model) Accepts() []string {
 
 // CheckRows refuses dense rows that do not have exactly the model's features,
 // and sparse rows that have one beyond them: the trees would read them wrong
-// without a word.
+// without a word. To a model from a pickle dense rows may lack the last feature.
 func (m *Model) CheckRows(format string, rows *algo.Matrix) error {
+	// A pickle's model may have counted the label among the features, as the
+	// containers of its time did.
+	if m.pickled && !rows.Sparse() && rows.Cols == m.NumFeatures()-1 {
+		return nil
+	}
 	return checkFeatures(format, rows, m.NumFeatures())
 }
 

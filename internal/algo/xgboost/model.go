@@ -177,11 +177,13 @@ var errCompact = errors.New("the model was made compact, to predict alone, and c
 
 // Save writes the model into dir as FileName in UBJSON, the form in which
 // XGBoost 2.1 and later write and read a file without an extension.
-func (m *Model) Save(dir string) error {
+func (m *Model) Save(dir string) error { return m.save(dir, FileName) }
+
+func (m *Model) save(dir, name string) error {
 	if m.compact {
 		return fmt.Errorf("save model: %w", errCompact)
 	}
-	f, err := os.Create(filepath.Join(dir, FileName))
+	f, err := os.Create(filepath.Join(dir, name))
 	if err != nil {
 		return fmt.Errorf("save model: %w", err)
 	}

@@ -130,7 +130,7 @@ func TestUnfitModelFiles(t *testing.T) {
 	}{
 		{"nothing", nil, "is empty"},
 		{"a pickle", []byte("\x80\x03cxgboost"), "pickle"},
-		{"the old binary format", []byte("binf\x00\x00"), "neither JSON nor UBJSON"},
+		{"the old binary format", []byte("binf\x00\x00"), "neither JSON, UBJSON, a pickle nor"},
 		{"half a file", text[:len(text)/2], "ends early"},
 		{"dart", swap(`"name":"gbtree"`, `"name":"dart"`), "gbtree: is missing"},
 		{"an unknown objective", swap(`"name":"multi:softprob"`, `"name":"multi:magic"`), "multi:magic"},

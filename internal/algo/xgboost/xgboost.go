@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
@@ -88,32 +89,51 @@ func load(ch *algo.Channel, opts data.Options, several bool) (*algo.Matrix, erro
 	return m, err
 }
 
-// Load reads the model in the folder artifacts: the first file, by name, that
-// is one. Names that begin with a dot are passed over.
+// ensembleVar says, unless it is other than "true", that the models of a folder
+// predict together.
+const ensembleVar = "SAGEMAKER_INFERENCE_ENSEMBLE"
+
+// Load reads the models in the folder artifacts. Several make an Ensemble, unless
+// the environment says otherwise by SAGEMAKER_INFERENCE_ENSEMBLE; then the first
+// one, by name, is taken. Names that begin with a dot are passed over, and so are
+// files that are no models and are not called as the artifact is.
 func (Algorithm) Load(artifacts fs.FS) (algo.Model, error) {
 	entries, err := fs.ReadDir(artifacts, ".")
 	if err != nil {
 		return nil, fmt.Errorf("list the model folder: %w", err)
 	}
-	var names []string
-	for _, e := range entries {
-		if !e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
-			names = append(names, e.Name())
-		}
-	}
+	all, set := os.LookupEnv(ensembleVar)
+	one := set && all != "true"
+	var models []*Model
 	var failed []error
-	for _, name := range names {
+	for _, e := range entries {
+		name := e.Name()
+		if e.IsDir() || strings.HasPrefix(name, ".") {
+			continue
+		}
 		b, err := fs.ReadFile(artifacts, name)
 		if err != nil {
 			return nil, fmt.Errorf("read the model: %w", err)
 		}
 		m, err := ReadModel(b)
-		if err == nil {
-			return m, nil
+		switch {
+		case err == nil:
+			models = append(models, m)
+		case strings.HasPrefix(name, FileName):
+			return nil, fmt.Errorf("%s: %w", name, err)
+		default:
+			failed = append(failed, fmt.Errorf("%s: %w", name, err))
 		}
-		failed = append(failed, fmt.Errorf("%s: %w", name, err))
+		if one && len(models) > 0 {
+			break
+		}
 	}
-	if len(failed) == 0 {
+	switch {
+	case len(models) > 1:
+		return together(models)
+	case len(models) == 1:
+		return models[0], nil
+	case len(failed) == 0:
 		return nil, algo.ClientErrorf("the model folder holds no model file")
 	}
 	return nil, errors.Join(failed...)
