@@ -34,7 +34,7 @@ type booster struct {
 	grow    maker             // nil where no trees are grown
 	line    *linearLearner    // of gblinear
 	out     dropout           // of dart
-	from    *Model            // of process_type=update: whose trees are gone over
+	from    *Model            // to go on with; of process_type=update: whose trees are gone over
 	model   *Model
 	print   func(format string, args ...any)
 	before  []float32 // margins of the train rows before the round, of objectives with medians
@@ -52,8 +52,8 @@ func boost(ctx context.Context, c *config, peers *collective.Group, train, valid
 	return boostFrom(ctx, c, peers, nil, train, valid, threads, print)
 }
 
-// boostFrom is boost for process_type=update too, which goes on with the trees
-// of from.
+// boostFrom is boost that goes on with from, unless that is nil: with rounds
+// behind its own, or of process_type=update with its trees.
 func boostFrom(ctx context.Context, c *config, peers *collective.Group, from *Model, train, valid *algo.Matrix, threads int,
 	print func(string, ...any),
 ) (*Model, error) {
@@ -155,6 +155,10 @@ func (t *booster) start(ctx context.Context, train, valid *algo.Matrix) error {
 		if base, err = t.updatable(features); err != nil {
 			return err
 		}
+	} else if t.from != nil {
+		for k := range t.o.classes {
+			base = append(base, t.from.base[min(k, len(t.from.base)-1)])
+		}
 	} else if t.baseScore != nil {
 		for range t.o.classes {
 			base = append(base, *t.baseScore)
@@ -178,6 +182,13 @@ func (t *booster) start(ctx context.Context, train, valid *algo.Matrix) error {
 				set.margins = append(set.margins, t.model.baseMargin(k))
 			}
 		}
+	}
+	if t.from != nil && !t.update {
+		if err := t.extend(ctx); err != nil {
+			return err
+		}
+	}
+	for _, set := range t.sets {
 		set.preds = make([]float32, len(set.margins))
 		t.transform(set)
 	}
@@ -191,7 +202,8 @@ func (t *booster) run(ctx context.Context) (*Model, error) {
 		pairs[k] = make([]gradPair, t.sets[0].m.Rows)
 	}
 	stop := newStopper(t)
-	for round := range t.rounds {
+	first := t.model.NumRounds() // of a model to go on with
+	for round := first; round < first+t.rounds; round++ {
 		if stop, err := t.stopped(ctx); err != nil || stop != nil && (!t.keepOnStop || round == 0) {
 			return nil, cmp.Or(err, stop)
 		} else if stop != nil {
@@ -218,7 +230,13 @@ func (t *booster) run(ctx context.Context) (*Model, error) {
 			return nil, err
 		}
 		done := stop.after(round, values)
-		if t.line.note(t.model, stop, round); done {
+		t.line.note(t.model, stop, round)
+		if t.keep != nil && t.peers.Rank() == 0 {
+			if err := t.keep(t.model, round); err != nil {
+				return nil, err
+			}
+		}
+		if done {
 			break
 		}
 	}
@@ -347,16 +365,21 @@ func (t *booster) show(ctx context.Context, round int) ([]float64, error) {
 	across := newAcross(ctx, t.peers)
 	var line strings.Builder
 	fmt.Fprintf(&line, "[%d]", round)
+	var all [][]float64
 	var values []float64
 	for _, set := range t.sets {
 		t.transform(set)
 		s := &seen{m: set.m, margins: set.margins, preds: set.preds, width: t.o.classes, threads: t.workers, across: across}
-		values = values[:0]
+		values = make([]float64, 0, len(t.shown))
 		for _, m := range t.shown {
 			v := m.eval(s)
 			values = append(values, v)
 			fmt.Fprintf(&line, "\t%s-%s:%s", set.name, m.name, pythonFloat(v))
 		}
+		all = append(all, values)
+	}
+	if t.seen != nil {
+		t.seen(all)
 	}
 	if across != nil && across.err != nil {
 		return nil, fmt.Errorf("compute the metrics: %w", across.err)

@@ -31,7 +31,10 @@ type config struct {
 	keepOnStop     bool
 	csvWeights     bool
 	threads        int // at most so many, 0 for as many as there are
-	exact          int // different values of a feature that hosts tell one by one, 0 for exactRuns
+	folds          int // of cross validation, 0 for none
+	repeats        int // of cross validation
+	hooks
+	exact int // different values of a feature that hosts tell one by one, 0 for exactRuns
 }
 
 // notBuilt says that a value which SageMaker's container takes has no effect
@@ -52,9 +55,6 @@ type given interface {
 // configFrom reads the hyperparameters, whose bounds have been checked, and
 // checks what ties them to each other.
 func configFrom(p given) (*config, error) {
-	if value := p.String("_kfold"); value != "" {
-		return nil, notBuilt("_kfold", value)
-	}
 	c := &config{
 		objective:      p.String("objective"),
 		classes:        1,
@@ -68,6 +68,8 @@ func configFrom(p given) (*config, error) {
 		metrics:        p.List("eval_metric"),
 		keepOnStop:     p.String("save_model_on_termination") == "true",
 		csvWeights:     p.Int("csv_weights") == 1,
+		folds:          p.Int("_kfold"),
+		repeats:        p.Int("_num_cv_round"),
 		regular: regular{
 			eta: p.Float("eta"), gamma: p.Float("gamma"), lambda: p.Float("lambda"), alpha: p.Float("alpha"),
 			minChildWeight: p.Float("min_child_weight"),

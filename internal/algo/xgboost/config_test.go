@@ -50,7 +50,6 @@ func TestHyperparametersAreRefused(t *testing.T) {
 		{"two growers", map[string]string{"updater": "grow_colmaker,grow_histmaker"}, "Only one tree grow plugin"},
 		{"no grower", map[string]string{"updater": "refresh"}, "grows no trees"},
 		{"a grower of old", map[string]string{"updater": "grow_skmaker"}, "Unknown tree updater grow_skmaker"},
-		{"cross validation is not built", map[string]string{"_kfold": "3"}, "_kfold: 3 is not built yet"},
 		{"an unknown updater", map[string]string{"updater": "mow"}, `"mow" is not a tree updater`},
 		{"multi without num_class", map[string]string{"objective": "multi:softmax"}, "Require input for parameter 'num_class'"},
 		{"num_class without multi", map[string]string{"num_class": "3"}, "Do not need to setup parameter 'num_class'"},

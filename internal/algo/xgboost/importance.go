@@ -26,7 +26,7 @@ func (m *Model) importance() map[string]map[string]any {
 		return "f" + strconv.Itoa(f)
 	}
 	out := map[string]map[string]any{"weight": {}}
-	if linear := m.coefficients(); linear != nil {
+	if linear := m.linear; linear != nil {
 		for f := range m.features {
 			values := linear[f*m.width : (f+1)*m.width]
 			out["weight"][name(f)] = values

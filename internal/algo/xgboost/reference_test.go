@@ -27,6 +27,7 @@ type referenceCase struct {
 	Base                 string
 	Margins, Predictions []float64
 	Best                 []float64
+	Importance           map[string]map[string]float64
 }
 
 type referenceData struct {

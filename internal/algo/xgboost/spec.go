@@ -24,6 +24,7 @@ func (Algorithm) Spec() algo.Spec {
 		Channels: []algo.ChannelSpec{
 			{Name: "train", Required: true, Pipe: true, ContentTypes: contentTypes},
 			{Name: "validation", Pipe: true, ContentTypes: contentTypes},
+			{Name: "model", ContentTypes: []string{"application/x-sagemaker-model"}},
 		},
 		Metrics:     metrics(),
 		Distributed: true,

@@ -54,8 +54,9 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 	}
 	var valid *algo.Matrix
 	if ch := in.Channels["validation"]; ch != nil {
-		// Weights are a column of the training data alone, as in the container.
-		if valid, err = load(ch, data.Options{Threads: in.Threads}, several); err != nil {
+		// Weights are a column of the training data alone, as in the container,
+		// but where the two are put together.
+		if valid, err = load(ch, data.Options{Weights: c.csvWeights && c.folds > 0, Threads: in.Threads}, several); err != nil {
 			return nil, err
 		}
 	}
@@ -73,11 +74,63 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 	if valid != nil {
 		in.Print("Validation matrix has %d rows", valid.Rows)
 	}
-	m, err := boost(ctx, c, in.Peers, train, valid, in.Threads, in.Print)
+	var from *Model
+	if ch := in.Channels["model"]; ch != nil {
+		if from, err = givenModel(ch); err != nil {
+			return nil, err
+		}
+		in.Log.Info(fmt.Sprintf("Training goes on with a model of %d rounds", from.NumRounds()))
+	}
+	if c.folds > 0 {
+		switch {
+		case several:
+			return nil, algo.ClientErrorf("_kfold does not support distributed training: use one instance")
+		case from != nil:
+			return nil, algo.ClientErrorf("_kfold begins anew: leave the model channel or _kfold out")
+		}
+		if valid != nil {
+			in.Log.Info("Read both train and validation data into one DMatrix")
+		}
+		all, err := joined(train, valid)
+		if err != nil {
+			return nil, err
+		}
+		return crossValidate(ctx, in, c, all)
+	}
+	m, err := trainOn(ctx, in, c, from, train, valid)
 	if err != nil {
 		return nil, err
 	}
+	if in.Peers.Rank() == 0 {
+		if err := m.saveImportance(in.Output); err != nil {
+			return nil, err
+		}
+	}
 	return m, nil
+}
+
+// trainOn trains on matrices, from the last checkpoint on where there is one, and
+// keeps checkpoints where the job does. from is nil or a model to go on with.
+func trainOn(ctx context.Context, in algo.Input, c *config, from *Model, train, valid *algo.Matrix) (*Model, error) {
+	if c.update {
+		return boostFrom(ctx, c, in.Peers, from, train, valid, in.Threads, in.Print)
+	}
+	whole := c.rounds
+	if from != nil {
+		whole += from.NumRounds()
+	}
+	last, rounds, err := resume(ctx, in, in.Checkpoints)
+	if err != nil {
+		return nil, err
+	}
+	run := *c
+	if last != nil {
+		from, run.rounds = last, max(0, whole-rounds)
+	}
+	if dir := in.Checkpoints; dir != "" {
+		run.keep = func(m *Model, round int) error { return keepCheckpoint(dir, m, round) }
+	}
+	return boostFrom(ctx, &run, in.Peers, from, train, valid, in.Threads, in.Print)
 }
 
 // load reads a channel. Of several hosts one may have no rows.

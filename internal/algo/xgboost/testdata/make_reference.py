@@ -130,6 +130,8 @@ def main():
             if name == "poisson":
                 b.set_attr(best_iteration="1")  # the margin below is that of two rounds
                 out[-1]["best"] = [round(v, 6) for v in clean(b.predict(d, iteration_range=(0, 2))[:40])]
+            out[-1]["importance"] = {kind: b.get_score(importance_type=kind)
+                                     for kind in ("weight", "gain", "cover", "total_gain", "total_cover")}
             b.save_model(name + (".ubj" if name != "squared" else ".json"))
     with open("reference.json", "w") as f:
         json.dump(out, f)
