@@ -48,7 +48,11 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 	if len(in.Hosts) > 1 && !several {
 		return nil, fmt.Errorf("train on %d hosts: they are not connected", len(in.Hosts))
 	}
-	train, err := load(in.Channels["train"], data.Options{Weights: c.csvWeights, Threads: in.Threads}, several)
+	fits, err := labelsOf(c)
+	if err != nil {
+		return nil, err
+	}
+	train, err := load(in.Channels["train"], data.Options{Weights: c.csvWeights, Threads: in.Threads, CheckLabel: fits}, several)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +60,7 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 	if ch := in.Channels["validation"]; ch != nil {
 		// Weights are a column of the training data alone, as in the container,
 		// but where the two are put together.
-		if valid, err = load(ch, data.Options{Weights: c.csvWeights && c.folds > 0, Threads: in.Threads}, several); err != nil {
+		if valid, err = load(ch, data.Options{Weights: c.csvWeights && c.folds > 0, Threads: in.Threads, CheckLabel: fits}, several); err != nil {
 			return nil, err
 		}
 	}
@@ -131,6 +135,30 @@ func trainOn(ctx context.Context, in algo.Input, c *config, from *Model, train, 
 		run.keep = func(m *Model, round int) error { return keepCheckpoint(dir, m, round) }
 	}
 	return boostFrom(ctx, &run, in.Peers, from, train, valid, in.Threads, in.Print)
+}
+
+// labelsOf gives what refuses labels that do not suit the objective, or a metric
+// that is shown: boost checks them too, but no longer knows where they stand.
+func labelsOf(c *config) (func(y float32) error, error) {
+	o, err := newObjective(c)
+	if err != nil {
+		return nil, err
+	}
+	metrics, err := metricsOf(c, o)
+	if err != nil {
+		return nil, err
+	}
+	return func(y float32) error {
+		if !o.allows(y) {
+			return algo.ClientErrorf("%s", o.demand)
+		}
+		for i := range metrics {
+			if m := &metrics[i]; m.fits != nil && !m.fits(y) {
+				return algo.ClientErrorf("Metric '%s': %s", m.name, m.demand)
+			}
+		}
+		return nil
+	}, nil
 }
 
 // load reads a channel. Of several hosts one may have no rows.
