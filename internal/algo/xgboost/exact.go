@@ -286,27 +286,39 @@ func (w *reader) read(x *exact, f int, level []*openNode, allowed []bool) {
 func (w *reader) pass(x *exact, f, step int, level []*openNode, allowed []bool) {
 	clear(w.scans)
 	c := &x.columns[f]
-	i, end := 0, len(c.rows)
-	if step < 0 {
-		i, end = len(c.rows)-1, -1
-	}
-	for ; i != end; i += step {
-		p := &x.at[c.rows[i]]
-		at := p.node
-		if at < 0 || !allowed[at] {
-			continue
+	var ahead [32]posted // fetched together, so that one does not wait for the other
+	for done := 0; done < len(c.rows); done += len(ahead) {
+		n := min(len(ahead), len(c.rows)-done)
+		lo := done
+		if step < 0 {
+			lo = len(c.rows) - done - n
 		}
-		s, v := &w.scans[at], c.values[i]
-		if v != s.last && s.h != 0 {
-			bound := (v + s.last) * 0.5
-			if bound == v { // two neighbours among the floats
-				bound = s.last
+		rows, values := c.rows[lo:lo+n], c.values[lo:lo+n]
+		for i, r := range rows {
+			ahead[i] = x.at[r]
+		}
+		for k := range n {
+			i := k
+			if step < 0 {
+				i = n - 1 - k
 			}
-			w.weigh(f, step, level, at, bound)
+			p := &ahead[i]
+			at := p.node
+			if at < 0 || !allowed[at] {
+				continue
+			}
+			s, v := &w.scans[at], values[i]
+			if v != s.last && s.h != 0 {
+				bound := (v + s.last) * 0.5
+				if bound == v { // two neighbours among the floats
+					bound = s.last
+				}
+				w.weigh(f, step, level, at, bound)
+			}
+			s.g += int64(p.g)
+			s.h += int64(p.h)
+			s.last = v
 		}
-		s.g += int64(p.g)
-		s.h += int64(p.h)
-		s.last = v
 	}
 	for at := range w.scans {
 		// All rows that have the feature on one side.
