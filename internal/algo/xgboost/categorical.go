@@ -227,17 +227,24 @@ func (c *config) cutCategories(ctx context.Context, peers *collective.Group, m *
 		return nil
 	}
 	top := make([]float64, len(c.cats))
-	columns := columnsOf(m)
-	for f, is := range c.cats {
-		if !is {
-			continue
+	look := func(f int, v float32) error {
+		if !c.cats[f] || v != v {
+			return nil
 		}
-		for _, v := range columns(f) {
-			if !(v >= 0 && v < missingShort-1) {
-				return algo.ClientErrorf("%s channel: feature %d holds categories, and %v is none: they are whole numbers from 0 to %d",
-					name, f, v, missingShort-2)
-			}
-			top[f] = max(top[f], math.Floor(float64(v)))
+		if !(v >= 0 && v < missingShort-1) {
+			return algo.ClientErrorf("%s channel: feature %d holds categories, and %v is none: they are whole numbers from 0 to %d",
+				name, f, v, missingShort-2)
+		}
+		top[f] = max(top[f], math.Floor(float64(v)))
+		return nil
+	}
+	for i, v := range m.Values {
+		f := i % max(m.Cols, 1)
+		if m.Sparse() {
+			f = int(m.Index[i])
+		}
+		if err := look(f, v); err != nil {
+			return err
 		}
 	}
 	if err := peers.MaxFloats(ctx, top); err != nil {
