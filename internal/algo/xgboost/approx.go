@@ -117,7 +117,7 @@ func (s *sketcher) cut(ctx context.Context, heavy []int) (cutting, error) {
 		told := make([][]byte, n)
 		each(s.threads, n, func(_, i int) {
 			column := &s.columns[from+i]
-			told[i] = appendSummary(nil, len(column.rows) < s.m.Rows, thin(column.runs(heavy), most))
+			told[i] = appendSummary(nil, len(column.rows) < s.m.Rows, thinRuns(column.runs(heavy), most))
 		})
 		features, err := gatherRuns(ctx, s.t.peers, told, func(int) {})
 		if err != nil {
@@ -165,8 +165,8 @@ func (c *column) runs(heavy []int) []run {
 	return runs
 }
 
-// thin is summarize for runs: it gives at most 2·most+1 of them.
-func thin(runs []run, most int) []run {
+// thinRuns is summarize for runs: it gives at most 2·most+1 of them.
+func thinRuns(runs []run, most int) []run {
 	if len(runs) <= most {
 		return runs
 	}
