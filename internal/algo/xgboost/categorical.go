@@ -15,13 +15,35 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/algo/collective"
 )
 
-// categories is a set of categories, one bit for each. A split by category
-// sends the rows whose category it holds to the right, and all others to the
-// left.
-type categories []uint32
+// categories is a set of categories. A split by category sends the rows whose
+// category it holds to the right, and all others to the left.
+type categories struct {
+	bits []uint32 // one for each
+	few  []int32  // ascending, in place of bits where these would be mostly empty
+}
 
 // mostCategory is the largest category: from there on float32 skips numbers.
 const mostCategory = 1 << 24
+
+// categoriesOf makes a set of a list, which it may keep. Its memory is a fixed
+// multiple of the list's, however large the categories are.
+func categoriesOf(list []int32) categories {
+	if len(list) == 0 {
+		return categories{}
+	}
+	if top := slices.Max(list); int(top)/32 > 8*len(list) {
+		slices.Sort(list)
+		return categories{few: list}
+	}
+	var c categories
+	for _, at := range list {
+		for len(c.bits) <= int(at/32) {
+			c.bits = append(c.bits, 0)
+		}
+		c.bits[at/32] |= 1 << (at % 32)
+	}
+	return c
+}
 
 // has tells whether the category of v is in the set. No number below 0 or above
 // mostCategory is a category; what lies between two is the lower one.
@@ -30,28 +52,26 @@ func (c categories) has(v float32) bool {
 		return false
 	}
 	at := uint32(v)
-	return int(at/32) < len(c) && c[at/32]>>(at%32)&1 == 1
-}
-
-// with gives the set with one more category.
-func (c categories) with(at int) categories {
-	for len(c) <= at/32 {
-		c = append(c, 0)
+	if c.few != nil {
+		_, ok := slices.BinarySearch(c.few, int32(at))
+		return ok
 	}
-	c[at/32] |= 1 << (at % 32)
-	return c
+	return int(at/32) < len(c.bits) && c.bits[at/32]>>(at%32)&1 == 1
 }
 
 // list gives the categories in ascending order.
 func (c categories) list() []int32 {
-	var out []int32
-	for i, word := range c {
+	out := slices.Compact(slices.Clone(c.few))
+	for i, word := range c.bits {
 		for ; word != 0; word &= word - 1 {
 			out = append(out, int32(32*i+bits.TrailingZeros32(word)))
 		}
 	}
 	return out
 }
+
+// bytes is the memory of the set, in bytes.
+func (c categories) bytes() int64 { return 48 + 4*int64(cap(c.bits)+cap(c.few)) }
 
 // walkMixed is walkAll for trees with splits by category.
 func (f *forest) walkMixed(keys []uint32, margins []float32) {
@@ -117,7 +137,7 @@ func (e *evaluator) tryCategories(f int, bins histogram, total sums) {
 	}
 	if len(bins) < e.oneHot {
 		for i, s := range bins {
-			one := func() categories { return categories(nil).with(i) }
+			one := func() categories { return categoriesOf([]int32{int32(i)}) }
 			take(total.minus(s), true, one)
 			take(present.minus(s), false, one)
 		}
@@ -131,11 +151,12 @@ func (e *evaluator) tryCategories(f int, bins histogram, total sums) {
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(weights[a], weights[b]) })
 	first := func(n int) func() categories {
-		return func() (set categories) {
+		return func() categories {
+			var list []int32
 			for _, i := range order[:n] {
-				set = set.with(i)
+				list = append(list, int32(i))
 			}
-			return set
+			return categoriesOf(list)
 		}
 	}
 	most := min(e.mostCats, len(bins)) - 1
@@ -162,9 +183,10 @@ func (g *grower) shareCategories(ctx context.Context, nodes []*openNode, owners 
 		if n.best.cats == nil || owners[i] != rank {
 			continue
 		}
-		own = binary.AppendUvarint(own, uint64(len(*mine[i])))
-		for _, word := range *mine[i] {
-			own = binary.LittleEndian.AppendUint32(own, word)
+		list := mine[i].list()
+		own = binary.AppendUvarint(own, uint64(len(list)))
+		for _, at := range list {
+			own = binary.LittleEndian.AppendUint32(own, uint32(at))
 		}
 	}
 	all, err := g.place.peers.AllGather(ctx, own)
@@ -180,11 +202,14 @@ func (g *grower) shareCategories(ctx context.Context, nodes []*openNode, owners 
 		if size <= 0 || count > uint64(len(b)-size)/4 {
 			return errPeer
 		}
-		set := make(categories, count)
-		for j := range set {
-			set[j] = binary.LittleEndian.Uint32(b[size+4*j:])
+		list := make([]int32, count)
+		for j := range list {
+			if list[j] = int32(binary.LittleEndian.Uint32(b[size+4*j:])); list[j] < 0 || list[j] > mostCategory {
+				return errPeer
+			}
 		}
-		n.best.cats, all[owners[i]] = &set, b[size+4*len(set):]
+		set := categoriesOf(list)
+		n.best.cats, all[owners[i]] = &set, b[size+4*len(list):]
 	}
 	return nil
 }

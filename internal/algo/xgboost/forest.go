@@ -125,7 +125,7 @@ func (f *forest) fill() {
 func (f *forest) bytes() int64 {
 	bytes := 12*int64(cap(f.nodes)) + 4*int64(cap(f.roots)+cap(f.class)+cap(f.steps))
 	for _, set := range f.sets {
-		bytes += 24 + 4*int64(cap(set))
+		bytes += set.bytes()
 	}
 	return bytes
 }

@@ -156,7 +156,7 @@ func (m *Model) MemoryBytes() int64 {
 		bytes += 9*header + int64(cap(t.missingLeft)) + 4*int64(cap(t.left)+cap(t.right)+cap(t.parent)+cap(t.feature)+
 			cap(t.value)+cap(t.gain)+cap(t.hess)+cap(t.base))
 		for _, set := range t.cats {
-			bytes += 2*header + 4*int64(cap(set))
+			bytes += header + set.bytes()
 		}
 	}
 	for _, list := range [2][]string{m.names, m.types} {

@@ -325,22 +325,25 @@ func (t *tree) decodeCategories(c cursor) {
 		return
 	}
 	t.cats = make(map[int32]categories, len(owners))
+	room := len(all) // each is of one node
 	for i, at := range owners {
 		lo, hi := begins[i], begins[i]+sizes[i]
 		if at < 0 || int(at) >= len(t.left) || !(lo >= 0 && lo <= hi && hi <= float64(len(all))) || lo != math.Trunc(lo) || hi != math.Trunc(hi) {
 			c.fail("the categories of node %d are not there", at)
 			return
 		}
-		var set categories
-		for _, category := range all[int(lo):int(hi)] {
-			// The bound keeps a broken file from asking for memory.
+		list := slices.Clone(all[int(lo):int(hi)])
+		for _, category := range list {
 			if category < 0 || category > mostCategory {
 				c.fail("node %d splits by category %d", at, category)
 				return
 			}
-			set = set.with(int(category))
 		}
-		t.cats[at] = set
+		if room -= len(list); room < 0 {
+			c.fail("the categories of nodes overlap")
+			return
+		}
+		t.cats[at] = categoriesOf(list)
 	}
 	for at, kind := range kinds {
 		if _, ok := t.cats[int32(at)]; kind != 0 && !ok {
