@@ -1,26 +1,64 @@
 # SPDX-License-Identifier: Apache-2.0
-"""XGBoost at the size of a real table: ours beside the Python library."""
+"""XGBoost at the size of real tables, dense and sparse: ours beside the Python library; and the readers of text beside others."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
 import sys
 
 import numpy
 
-from lab import Result, median, mib, spread, table
+from lab import ROOT, Result, median, mib, spread, table
 
-PARAMETERS = {"objective": "binary:logistic", "tree_method": "hist", "max_depth": "6", "eta": "0.3", "eval_metric": "logloss"}
+PARAMETERS = {"objective": "binary:logistic", "tree_method": "hist", "eta": "0.3", "eval_metric": "logloss"}
 
+# The library's own reader of libsvm is the quickest there is in Python, and of CSV pandas' is; `readers` below tells.
 PEER = """
-import json, sys
+import json, sys, warnings
 import numpy, xgboost
-rows = numpy.loadtxt(sys.argv[1], delimiter=",", dtype=numpy.float32)
-data = xgboost.DMatrix(rows[:, 1:], label=rows[:, 0])
+warnings.simplefilter("ignore")  # that the library's own text reader is to go
+kind, file, parameters, rounds, model = sys.argv[1:]
+if kind == "csv":
+    import pandas
+    rows = pandas.read_csv(file, header=None, dtype=numpy.float32).to_numpy()
+    data = xgboost.DMatrix(rows[:, 1:], label=rows[:, 0])
+else:
+    data = xgboost.DMatrix(file + "?format=libsvm")
 seen = {}
-booster = xgboost.train(json.loads(sys.argv[2]), data, int(sys.argv[3]), evals=[(data, "train")], evals_result=seen, verbose_eval=False)
-booster.save_model(sys.argv[4])
+booster = xgboost.train(json.loads(parameters), data, int(rounds), evals=[(data, "train")], evals_result=seen, verbose_eval=False)
+booster.save_model(model)
 print("logloss", seen["train"]["logloss"][-1], "version", xgboost.__version__, file=sys.stderr)
+"""
+
+READER = """
+import sys, time, warnings
+import numpy
+warnings.simplefilter("ignore")
+who, file, cols = sys.argv[1], sys.argv[2], int(sys.argv[3])
+names = [f"f{i}" for i in range(cols)]
+if who == "pandas":
+    import pandas
+    read = lambda: pandas.read_csv(file, header=None, dtype=numpy.float32)
+elif who == "pyarrow":
+    import pyarrow, pyarrow.csv as csv
+    types = csv.ConvertOptions(column_types={n: pyarrow.float32() for n in names})
+    read = lambda: csv.read_csv(file, read_options=csv.ReadOptions(column_names=names), convert_options=types)
+elif who == "polars":
+    import polars
+    read = lambda: polars.read_csv(file, has_header=False, schema={n: polars.Float32 for n in names})
+elif who == "numpy.loadtxt":
+    read = lambda: numpy.loadtxt(file, delimiter=",", dtype=numpy.float32)
+elif who == "scikit-learn":
+    from sklearn.datasets import load_svmlight_file
+    read = lambda: load_svmlight_file(file, dtype=numpy.float32)
+else:
+    import xgboost
+    read = lambda: xgboost.DMatrix(file + ("?format=libsvm" if cols == 0 else "?format=csv&label_column=0"))
+began = time.perf_counter()
+kept = read()
+print("seconds", time.perf_counter() - began, file=sys.stderr)
 """
 
 
@@ -34,27 +72,75 @@ def higgs(rows):
     return numpy.column_stack([y, x])
 
 
+def write_csv(file, rows):
+    """As numpy.savetxt does with %.6g, in a quarter of its time."""
+    whole = higgs(rows)
+    form = ",".join(["%.6g"] * whole.shape[1]) + "\n"
+    for at in range(0, rows, 4096):
+        part = whole[at:at + 4096]
+        file.write(form * len(part) % tuple(part.ravel().tolist()))
+
+
+def write_libsvm(file, rows, cols=200, share=0.1):
+    """Rows of which a tenth is stored, and a label that depends on all of it and on two products."""
+    draw = numpy.random.default_rng(12)
+    weight = draw.standard_normal(cols)
+    for at in range(0, rows, 4096):
+        n = min(4096, rows - at)
+        stored = draw.random((n, cols)) < share
+        x = draw.standard_normal((n, cols)) * stored
+        z = x @ weight + 2 * x[:, 0] * x[:, 1] + 0.5 * x[:, 2] * x[:, 3]
+        for y, has, row in zip((z + draw.standard_normal(n) > 0).tolist(), stored, x):
+            at_cols = numpy.flatnonzero(has)
+            pairs = [v for pair in zip(at_cols.tolist(), row[at_cols].tolist()) for v in pair]
+            file.write(("%d" + " %d:%.6g" * len(at_cols) + "\n") % (y, *pairs))
+
+
+def made(name, write, rows):
+    """A file of so many rows, kept beside the downloads: a million rows take longer to write than to learn from."""
+    path = ROOT / ".cache" / "bench" / f"{rows}-{name}"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        with part.open("w") as file:
+            write(file, rows)
+        part.rename(path)
+    return path
+
+
 def run(lab):
-    result, python = Result(), lab.python("bench")
-    rows, rounds, times = (20_000, 20, 1) if lab.quick else (200_000, 100, 3)
-    root = lab.dir / "higgs"
+    result = Result()
+    times = 1 if lab.quick else 3
+    dense = made("higgs.csv", write_csv, 20_000 if lab.quick else 1_000_000)
+    sparse = made("sparse.libsvm", write_libsvm, 5_000 if lab.quick else 100_000)
+    rounds = 20 if lab.quick else 100
+    compare(lab, result, dense, "csv", f"{int(dense.name.split('-')[0]):,} x 28, dense", 8, rounds, times)
+    compare(lab, result, sparse, "libsvm", f"{int(sparse.name.split('-')[0]):,} x 200, a tenth stored", 6, rounds, times)
+    readers(lab, result, dense, sparse, times)
+    return result
+
+
+def compare(lab, result, file, kind, title, depth, rounds, times):
+    """Both programs on one file, in turn."""
+    python = lab.python("readers")
+    parameters = {**PARAMETERS, "max_depth": str(depth)}
+    root = lab.dir / kind
     for folder in ("input/config", "input/data/train"):
         (root / folder).mkdir(parents=True)
-    file = root / "input/data/train/part-0.csv"
-    numpy.savetxt(file, higgs(rows), fmt="%.6g", delimiter=",")
+    (root / "input/data/train" / file.name).symlink_to(file)
     script = lab.file("peer.py", PEER.encode())
     (root / "input/config/inputdataconfig.json").write_text(json.dumps({"train": {
-        "TrainingInputMode": "File", "S3DistributionType": "FullyReplicated", "RecordWrapperType": "None", "ContentType": "text/csv"}}))
+        "TrainingInputMode": "File", "S3DistributionType": "FullyReplicated", "RecordWrapperType": "None", "ContentType": f"text/{kind}"}}))
     (root / "input/config/resourceconfig.json").write_text(json.dumps({"current_host": "algo-1", "hosts": ["algo-1"]}))
 
     def ours(n):
         shutil.rmtree(root / "model", ignore_errors=True)
-        (root / "input/config/hyperparameters.json").write_text(json.dumps({**PARAMETERS, "num_round": str(n)}))
+        (root / "input/config/hyperparameters.json").write_text(json.dumps({**parameters, "num_round": str(n)}))
         m = lab.measure(lab.binary, "algo", "train", "xgboost", "--root", root)
         return {**m, "loss": float(re.findall(r"train-logloss:([0-9.]+)", m["output"])[-1])}
 
     def peer(n):
-        m = lab.measure(python, script, file, json.dumps(PARAMETERS), n, root / "peer.ubj")
+        m = lab.measure(python, script, kind, file, json.dumps(parameters), n, root / "peer.ubj")
         found = re.search(r"logloss (\S+) version (\S+)", m["output"])
         return {**m, "loss": float(found[1]), "version": found[2]}
 
@@ -64,8 +150,9 @@ def run(lab):
             for n in (rounds, 1):
                 seen[who, n].append(who(n))
     losses = [seen[who, rounds][0]["loss"] for who in (ours, peer)]
-    if abs(losses[0] - losses[1]) > 0.01:
-        raise RuntimeError(f"the two did not learn the same: log loss {losses[0]} here, {losses[1]} there")
+    # With few rows, chance tells when the trees find the products that the label depends on.
+    if abs(losses[0] - losses[1]) > (0.05 if lab.quick else 0.01):
+        raise RuntimeError(f"{title}: the two did not learn the same: log loss {losses[0]} here, {losses[1]} there")
 
     def of(who, n, key):
         return [m[key] for m in seen[who, n]]
@@ -73,27 +160,70 @@ def run(lab):
     def growing(who):
         return [a - b for a, b in zip(of(who, rounds, "seconds"), of(who, 1, "seconds"))]
 
-    def quotient(a, b):
-        return spread([x / y for x, y in zip(a, b)], "{:.2f}")
+    def quotients(a, b):
+        return [x / y for x, y in zip(a, b)]
 
     version = seen[peer, rounds][0]["version"]
-    lines = [(f"whole process, {rounds} rounds", of(ours, rounds, "seconds"), of(peer, rounds, "seconds"), "{:.2f} s"),
-             ("whole process, 1 round: mostly reading", of(ours, 1, "seconds"), of(peer, 1, "seconds"), "{:.2f} s"),
-             (f"the {rounds - 1} rounds more", growing(ours), growing(peer), "{:.2f} s"),
-             ("processor time, whole", of(ours, rounds, "cpuSeconds"), of(peer, rounds, "cpuSeconds"), "{:.2f} s"),
-             ("peak memory, whole", of(ours, rounds, "peakBytes"), of(peer, rounds, "peakBytes"), mib)]
-    for what, a, b, form in (lines[0], lines[2], lines[4]):
-        result.target(f"XGBoost, {rows:,} x 28, depth 6: {what}", "–", spread(a, form), spread(b, form) + f" xgboost {version}",
-                      quotient(a, b))
-    result.say(f"{rows:,} generated rows of 28 columns like HIGGS, {file.stat().st_size / 1e6:.0f} MB of CSV, {rounds} rounds, depth 6, "
-               f"hist, all cores, the training loss shown each round; {times} runs in turn. Both read the same file: the Python library by "
-               f"numpy.loadtxt (Python {sys.version_info.major}.{sys.version_info.minor}, xgboost {version}). Log loss after the last "
-               f"round: {losses[0]:.5f} here, {losses[1]:.5f} there. A ratio below 1 is in our favour.")
+    lines = [(f"whole process, {rounds} rounds", of(ours, rounds, "seconds"), of(peer, rounds, "seconds"), "{:.2f} s", 1.0),
+             ("whole process, 1 round: mostly reading", of(ours, 1, "seconds"), of(peer, 1, "seconds"), "{:.2f} s", None),
+             (f"the {rounds - 1} rounds more", growing(ours), growing(peer), "{:.2f} s", 1.0),
+             ("processor time, whole", of(ours, rounds, "cpuSeconds"), of(peer, rounds, "cpuSeconds"), "{:.2f} s", None),
+             ("peak memory, whole", of(ours, rounds, "peakBytes"), of(peer, rounds, "peakBytes"), mib, 0.7)]
+    for what, a, b, form, most in lines:
+        if most is not None:
+            ratio = quotients(a, b)
+            result.target(f"XGBoost, {title}, depth {depth}: {what}", f"≤ {most:.1f}x", spread(a, form), spread(b, form) + f" xgboost {version}",
+                          spread(ratio, "{:.2f}"), met=None if lab.quick else median(ratio) <= most)
+    reader = "pandas.read_csv" if kind == "csv" else "its own reader of libsvm"
+    result.say(f"{title}: {file.stat().st_size / 1e6:.0f} MB of {kind}, {rounds} rounds, depth {depth}, hist, all cores, the training loss "
+               f"shown each round; {times} runs in turn. Both read the same file, the Python library by {reader}, the quickest of the table "
+               f"below that gives what it takes (Python {sys.version_info.major}.{sys.version_info.minor}, xgboost {version}). Log loss after "
+               f"the last round: {losses[0]:.5f} here, {losses[1]:.5f} there. A ratio below 1 is in our favour.")
     result.say(*table(["what", "Sagebrush", f"xgboost {version}", "ratio"],
-                      [[what, spread(a, form), spread(b, form), quotient(a, b)] for what, a, b, form in lines]))
+                      [[what, spread(a, form), spread(b, form), spread(quotients(a, b), "{:.2f}")] for what, a, b, form, _ in lines]))
     result.say(f"One round takes about {median(growing(ours)) / (rounds - 1) * 1000:.1f} ms here and "
                f"{median(growing(peer)) / (rounds - 1) * 1000:.1f} ms there; in the quietest "
                f"run of each {min(growing(ours)) / (rounds - 1) * 1000:.1f} and {min(growing(peer)) / (rounds - 1) * 1000:.1f} ms. "
                "The library's OpenMP threads probably wait for each other by spinning, which costs much where other programs want the "
                "processors too.")
-    return result
+
+
+def readers(lab, result, dense, sparse, times):
+    """Reads both files by each reader, in turn; of ours also by one thread."""
+    python = lab.python("readers")
+    script = lab.file("reader.py", READER.encode())
+    test = lab.dir / "data.test"
+    subprocess.run(["go", "test", "-c", "-o", test, "./internal/algo/data"], cwd=ROOT, check=True)
+
+    def ours(file, kind, threads):
+        folder = lab.dir / f"channel-{kind}"
+        if not folder.exists():
+            folder.mkdir()
+            (folder / file.name).symlink_to(file)
+        done = subprocess.run([test, "-test.run", "^$", "-test.bench", "^BenchmarkChannel$", "-test.benchtime", "3x"], check=True, text=True,
+                              capture_output=True, env={**os.environ, "BENCH_CHANNEL": str(folder), "BENCH_TYPE": f"text/{kind}",
+                                                        "GOMAXPROCS": str(threads)})
+        return float(re.search(r"([0-9.]+) MB/s", done.stdout)[1])
+
+    def theirs(who, file, cols):
+        m = lab.measure(python, script, who, file, cols)
+        return file.stat().st_size / 1e6 / float(re.search(r"seconds (\S+)", m["output"])[1])
+
+    cores = os.cpu_count()
+    for file, kind, cols, least, names in ((dense, "csv", 29, 400, ("polars", "pyarrow", "pandas", "xgboost", "numpy.loadtxt")),
+                                           (sparse, "libsvm", 0, None, ("xgboost", "scikit-learn"))):
+        seen = {}
+        for _ in range(times):
+            seen.setdefault("Sagebrush, one core", []).append(ours(file, kind, 1))
+            seen.setdefault(f"Sagebrush, {cores} cores", []).append(ours(file, kind, cores))
+            for who in names:
+                seen.setdefault(who, []).append(theirs(who, file, cols))
+        fast = max((median(v), who) for who, v in seen.items() if not who.startswith("Sagebrush"))
+        one = seen["Sagebrush, one core"]
+        all_cores = median(seen[f"Sagebrush, {cores} cores"])
+        result.target(f"Reading {kind}: MB/s on one core", f"≥ {least}" if least else "–", spread(one, "{:.0f}"),
+                      f"{fast[0]:.0f} {fast[1]}, all cores", f"{all_cores / fast[0]:.2f} (all cores)",
+                      met=None if lab.quick or not least else median(one) >= least)
+        result.say(f"Reading {file.stat().st_size / 1e6:.0f} MB of {kind} that lies in the page cache into float32, MB/s; the libraries as they come:")
+        result.say(*table(["reader", "MB/s", f"Sagebrush on {cores} cores is so many times as fast"],
+                          [[who, spread(v, "{:.0f}"), f"{all_cores / median(v):.2f}"] for who, v in seen.items()]))

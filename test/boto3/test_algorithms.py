@@ -83,6 +83,29 @@ CASES = {
     "randomcutforest": (
         {**DIM, "num_trees": "50"}, {"train": ("text/csv;label_size=0", csv(X), SHARDED), "test": ("text/csv;label_size=1", csv(Y == 0, X), {})},
         csv(X[:3]), "text/csv", "scores", {"score"}, "test:f1"),
+    "kmeans": (
+        {**DIM, "k": "2", "mini_batch_size": "100"}, {"train": ("text/csv;label_size=0", csv(X), {}), "test": ("text/csv;label_size=0", csv(X), {})},
+        csv(X[:3]), "text/csv", "predictions", {"closest_cluster", "distance_to_cluster"}, "test:msd"),
+    "knn": (
+        {**DIM, "k": "3", "predictor_type": "classifier", "sample_size": "500"},
+        {"train": ("text/csv;label_size=1", csv(Y, X), {}), "test": ("text/csv;label_size=1", csv(Y, X), {})},
+        csv(X[:3]), "text/csv", "predictions", {"predicted_label"}, "test:accuracy"),
+    "pca": (
+        {**DIM, "num_components": "3", "mini_batch_size": "100"}, {"train": ("application/x-recordio-protobuf", recordio(X), {})},
+        csv(X[:3]), "text/csv", "projections", {"projection"}, "train:progress"),
+    "lda": (
+        {"feature_dim": "20", "num_topics": "2", "mini_batch_size": "60"}, {"train": ("text/csv;label_size=0", csv(COUNTS), {}),
+                                                                         "test": ("text/csv;label_size=0", csv(COUNTS), {})},
+        csv(COUNTS[:3]), "text/csv", "predictions", {"topic_mixture"}, "test:pwll"),
+    "linear-learner": (
+        {**DIM, "predictor_type": "binary_classifier", "epochs": "2", "num_models": "2", "mini_batch_size": "100"},
+        {"train": ("text/csv", csv(Y, X), {}), "validation": ("application/x-recordio-protobuf", recordio(X, Y), {})},
+        csv(X[:3]), "text/csv", "predictions", {"score", "predicted_label"}, "validation:binary_classification_accuracy"),
+    "factorization-machines": (
+        {**DIM, "predictor_type": "binary_classifier", "num_factors": "4", "epochs": "2", "mini_batch_size": "100"},
+        {"train": ("application/x-recordio-protobuf", recordio(X, Y), {}), "test": ("application/x-recordio-protobuf", recordio(X, Y), {})},
+        json.dumps({"instances": [{"features": row.tolist()} for row in X[:3]]}), "application/json", "predictions", {"score", "predicted_label"},
+        "test:binary_classification_accuracy"),
     "ipinsights": (
         {"num_entity_vectors": "20", "vector_dim": "8", "epochs": "1", "mini_batch_size": "10"},
         {"train": ("text/csv", b"a,1.2.3.4\nb,5.6.7.8\n" * 20, {}), "validation": ("text/csv", b"a,1.2.3.9\nb,5.6.7.1\n", {})},
@@ -118,10 +141,32 @@ def test_from_data_to_answer(bench, algorithm):
         for name in names:
             first = want[name][0] if isinstance(want[name], list) else want[name]
             assert got[name] == pytest.approx(first, rel=1e-6)
-    if content_type == "text/csv" and algorithm != "ipinsights":
+    if algorithm not in ("ipinsights", "factorization-machines"):
         as_records, _ = bench.ask(endpoint, recordio(X[:3] if body == csv(X[:3]) else COUNTS[:3]), "application/x-recordio-protobuf")
         assert json.loads(as_records)[member] == rows
     bench.undeploy(endpoint)
+
+
+def test_blazingtext(bench):
+    """It answers words and sentences, bare lists."""
+    image = f"{REGISTRIES['blazingtext']}.dkr.ecr.{bench.region}.amazonaws.com/blazingtext:1"
+    text = "".join(f"__label__{word} {word} and {other}\n" for word, other in [("sun", "light"), ("rain", "water")] * 100).encode()
+    for mode, body, want in (("supervised", {"instances": ["sun and light", "water"], "configuration": {"k": 1}}, ["__label__sun", "__label__rain"]),
+                             ("skipgram", {"instances": ["sun", "nothing"]}, None)):
+        request = bench.request(InputDataConfig=[channel("train", bench.put(f"{unique('text')}/a.txt", text, up=1), "text/plain")])
+        request["AlgorithmSpecification"]["TrainingImage"] = image
+        request["HyperParameters"] = {"mode": mode, "vector_dim": "10", "epochs": "10", "min_count": "1", "buckets": "1000", "learning_rate": "0.5"}
+        bench.sagemaker.create_training_job(**request)
+        job = bench.finished(request["TrainingJobName"])
+        assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+        endpoint = bench.deploy(job["ModelArtifacts"]["S3ModelArtifacts"], image=image)
+        answer = json.loads(bench.ask(endpoint, json.dumps(body), "application/json")[0])
+        if want:
+            assert [a["label"][0] for a in answer] == want and all(0.5 < a["prob"][0] <= 1 for a in answer)
+        else:
+            assert [a["word"] for a in answer] == body["instances"] and [len(a["vector"]) for a in answer] == [10, 10]
+            assert any(answer[0]["vector"]) and not any(answer[1]["vector"])
+        bench.undeploy(endpoint)
 
 
 def test_random_cut_forest_refuses_a_replicated_channel(bench):

@@ -40,6 +40,7 @@ func main() {
 	dotDouble()
 	axpyDouble()
 	leastScore()
+	notAboveLimit()
 	exponential("exp", "exp writes e^x[i] into dst.", false)
 	exponential("sigmoid", "sigmoid writes 1/(1+e^-x[i]) into dst.", true)
 	micro512("gemm12x32", "gemm12x32 is tile for 12 rows and 32 columns, by AVX-512.", 2)

@@ -34,6 +34,9 @@ type Case struct {
 	// Body is what it answers, in place of Rows, where it is an algo.Responder:
 	// the numbers of its JSON answer are its prediction.
 	Body Body
+	// Alone says that these Params do not train on several hosts, Apart that what
+	// several hosts learn is not what one does.
+	Alone, Apart bool
 	// Long is laid over Params to make training outlast the suite's patience,
 	// and print lines while it runs; without it cancelling is tried only
 	// before training begins.
@@ -88,7 +91,7 @@ func Run(t *testing.T, a algo.Algorithm, cases []Case) {
 			t.Run("a saved model predicts the same", func(t *testing.T) { saveLoad(t, a, c) })
 			t.Run("a cancelled context ends training", func(t *testing.T) { cancelled(t, a, c) })
 			t.Run("garbage is a client error", func(t *testing.T) { garbage(t, a, c) })
-			if a.Spec().Distributed {
+			if a.Spec().Distributed && !c.Alone {
 				t.Run("several hosts learn what one host learns", func(t *testing.T) { severalHosts(t, a, c) })
 				t.Run("garbage on one host ends all", func(t *testing.T) { garbageOnOneHost(t, a, c) })
 			}

@@ -61,14 +61,11 @@ func hostNames(n int) []string {
 	return hosts
 }
 
-// shard is the lines of c that host rank of n gets: a stretch of each file.
+// shard is the lines, or records, of c that host rank of n gets: a stretch of each file.
 func shard(c Channel, rank, n int) Channel {
 	part := Channel{c.ContentType, map[string]string{}, c.Distribution}
 	for name, text := range c.Files {
-		lines := strings.SplitAfter(text, "\n")
-		if lines[len(lines)-1] == "" {
-			lines = lines[:len(lines)-1]
-		}
+		lines := pieces(c.ContentType, text)
 		part.Files[name] = strings.Join(lines[rank*len(lines)/n:(rank+1)*len(lines)/n], "")
 	}
 	return part
@@ -133,6 +130,9 @@ func severalHosts(t *testing.T, a algo.Algorithm, c Case) {
 						t.Errorf("%d hosts: another model on host %d", n, rank+1)
 					}
 					for i, v := range predict(t, model, c).Values {
+						if c.Apart {
+							break
+						}
 						if d := math.Abs(float64(v - want.Values[i])); !(d <= alike*max(1, math.Abs(float64(v)))) {
 							t.Fatalf("%d hosts predict %v for value %d, one host %v", n, v, i, want.Values[i])
 						}

@@ -55,7 +55,7 @@ func TestImage(t *testing.T) {
 		{"an unknown tag", east + "sagemaker-xgboost:9.9-9", Ref{}, false, `image sagemaker-xgboost has the unknown tag "9.9-9"; known tags are ` +
 			"0.90-1-cpu-py3, 0.90-2-cpu-py3, 1.0-1-cpu-py3, 1.2-1, 1.2-2, 1.3-1, 1.5-1, 1.7-1, 3.0-5, 3.2-0", "sagemaker-xgboost"},
 		{"no tag", east + "xgboost", Ref{}, false, "image xgboost has no tag; known tags are 1, latest", "xgboost"},
-		{"one that is not built", "382416733822.dkr.ecr.us-east-1.amazonaws.com/kmeans:1", Ref{}, false, "", "kmeans"},
+		{"one that is not built", "825641698319.dkr.ecr.us-east-1.amazonaws.com/semantic-segmentation:1", Ref{}, false, "", "semantic-segmentation"},
 		{"the user's own repository", "123456789012.dkr.ecr.us-east-1.amazonaws.com/my/xgboost:1", Ref{}, false, "", ""},
 		{"another registry", "docker.io/library/xgboost:1", Ref{}, false, "", ""},
 		{"a digest", east + "sagemaker-xgboost@sha256:" + strings.Repeat("0", 64), Ref{}, false, "", ""},

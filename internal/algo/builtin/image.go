@@ -30,11 +30,16 @@ var repositories = map[string]repository{
 	"sagemaker-xgboost": {"xgboost", []string{
 		"0.90-1-cpu-py3", "0.90-2-cpu-py3", "1.0-1-cpu-py3", "1.2-1", "1.2-2", "1.3-1", "1.5-1", "1.7-1", "3.0-5", "3.2-0",
 	}},
-	"ipinsights":      {"ipinsights", []string{"1", "latest"}},
-	"lda":             {"lda", []string{"1", "latest"}},
-	"pca":             {"pca", []string{"1", "latest"}},
-	"randomcutforest": {"randomcutforest", []string{"1", "latest"}},
-	"xgboost":         {"xgboost", []string{"1", "latest"}},
+	"blazingtext":            {"blazingtext", []string{"1", "latest"}},
+	"factorization-machines": {"factorization-machines", []string{"1", "latest"}},
+	"ipinsights":             {"ipinsights", []string{"1", "latest"}},
+	"kmeans":                 {"kmeans", []string{"1", "latest"}},
+	"knn":                    {"knn", []string{"1", "latest"}},
+	"lda":                    {"lda", []string{"1", "latest"}},
+	"linear-learner":         {"linear-learner", []string{"1", "latest"}},
+	"pca":                    {"pca", []string{"1", "latest"}},
+	"randomcutforest":        {"randomcutforest", []string{"1", "latest"}},
+	"xgboost":                {"xgboost", []string{"1", "latest"}},
 }
 
 // version is a tag without what is not a version.
@@ -129,12 +134,17 @@ type Repository struct {
 // Repositories are all repositories of built images, by name.
 func Repositories() []Repository {
 	registries := map[string]string{
-		"ipinsights":        "382416733822",
-		"lda":               "766337827248",
-		"pca":               "382416733822",
-		"randomcutforest":   "382416733822",
-		"sagemaker-xgboost": "683313688378",
-		"xgboost":           "811284229777",
+		"blazingtext":            "811284229777",
+		"factorization-machines": "382416733822",
+		"ipinsights":             "382416733822",
+		"kmeans":                 "382416733822",
+		"knn":                    "382416733822",
+		"lda":                    "766337827248",
+		"linear-learner":         "382416733822",
+		"pca":                    "382416733822",
+		"randomcutforest":        "382416733822",
+		"sagemaker-xgboost":      "683313688378",
+		"xgboost":                "811284229777",
 	}
 	var out []Repository
 	for _, name := range slices.Sorted(maps.Keys(repositories)) {

@@ -103,7 +103,7 @@ func placeOf(sources []source, format Format, row int) string {
 					break
 				}
 				if n == row {
-					p := records{src: src}
+					p := records{chunk: chunk{src: src}}
 					return p.place(n + 1)
 				}
 			}
@@ -138,7 +138,7 @@ type Text struct {
 // Place says where the byte at offset i of t is, as errors of Load do: "file
 // a.txt, line 3".
 func (t Text) Place(i int) string {
-	return chunk{&source{t.Name, t.Bytes}, 0, len(t.Bytes)}.place(i)
+	return chunk{&source{name: t.Name, b: t.Bytes}, 0, len(t.Bytes)}.place(i)
 }
 
 // OpenText gives the files of a channel that holds no table, in the order of
@@ -146,7 +146,7 @@ func (t Text) Place(i int) string {
 // With RecordWrapperType RecordIO each record is a file. The bytes are of use
 // until release. A channel without a byte is a client error that wraps ErrNoRows.
 func OpenText(ch *algo.Channel, epoch int) (texts []Text, release func(), err error) {
-	sources, release, err := open(ch, epoch, ch.Wrapped)
+	sources, release, err := open(ch, epoch, ch.Wrapped, nil)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s channel: %w", ch.Name, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/spill"
 )
 
 // ReadCSV reads a CSV payload without a header: the label first, then the
@@ -30,17 +31,19 @@ func ReadCSVInto(m *algo.Matrix, b []byte, opts Options) error {
 	if !ok {
 		return err
 	}
-	r.size(countLines(c.bytes()))
+	if err := r.size(countLines(c.bytes())); err != nil {
+		return err
+	}
 	rows, err := r.read(c, 0)
 	if err != nil {
 		return err
 	}
-	r.size(rows)
-	return nil
+	return r.size(rows)
 }
 
 // csvReader holds what the chunks of one table share.
 type csvReader struct {
+	opts  Options
 	delim byte
 	cols  int // fields of a line
 	lead  int // fields before the features: label, weight
@@ -52,7 +55,7 @@ type csvReader struct {
 func newCSVReader(m *algo.Matrix, chunks []chunk, opts Options) (r csvReader, ok bool, err error) {
 	clearMatrix(m)
 	m.Start, m.Index = nil, nil
-	r.m = m
+	r.m, r.opts = m, opts
 	weight := ""
 	if !opts.NoLabel {
 		r.lead = 1
@@ -83,6 +86,7 @@ func readCSV(m *algo.Matrix, sources []source, opts Options) error {
 	rows := make([]int, len(chunks))
 	if err := each(len(chunks), opts.Threads, func(i int) error {
 		rows[i] = countLines(chunks[i].bytes())
+		chunks[i].rest()
 		return nil
 	}); err != nil {
 		return err
@@ -90,22 +94,27 @@ func readCSV(m *algo.Matrix, sources []source, opts Options) error {
 	for i, n := range rows {
 		first[i+1] = first[i] + n
 	}
-	r.size(first[len(chunks)])
+	if err := r.size(first[len(chunks)]); err != nil {
+		return err
+	}
 	if err := each(len(chunks), opts.Threads, func(i int) (err error) {
 		rows[i], err = r.read(chunks[i], first[i])
+		chunks[i].rest()
+		spill.Rest(opts.Memory, m.Values[first[i]*m.Cols:first[i+1]*m.Cols])
 		return err
 	}); err != nil {
 		return err
 	}
-	r.closeGaps(first, rows)
-	return nil
+	return r.closeGaps(first, rows)
 }
 
 // size makes room for rows in the table.
-func (r *csvReader) size(rows int) {
+func (r *csvReader) size(rows int) (err error) {
 	m := r.m
 	m.Rows, m.Cols = rows, r.cols-r.lead
-	m.Values = resize(m.Values, rows*m.Cols)
+	if m.Values, err = room(r.opts, m.Values, rows*m.Cols); err != nil {
+		return err
+	}
 	if r.lead >= 1 {
 		m.Label = resize(m.Label, rows)
 	} else {
@@ -116,11 +125,12 @@ func (r *csvReader) size(rows int) {
 	} else {
 		m.Weight = nil
 	}
+	return nil
 }
 
 // closeGaps moves the rows of each chunk, which begin at first[i], behind those
 // of the chunk before.
-func (r *csvReader) closeGaps(first, rows []int) {
+func (r *csvReader) closeGaps(first, rows []int) error {
 	m, end := r.m, 0
 	for i, n := range rows {
 		if from := first[i]; from != end {
@@ -134,7 +144,7 @@ func (r *csvReader) closeGaps(first, rows []int) {
 		}
 		end += n
 	}
-	r.size(end)
+	return r.size(end)
 }
 
 // sniff finds delimiter and columns in the first line that is not blank, and

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/spill"
 )
 
 // Options says how rows are laid out.
@@ -20,6 +21,10 @@ type Options struct {
 	NoLabel bool // rows hold features alone, as in inference requests
 
 	// What follows is for Load alone.
+
+	// Memory is where the matrix lies, which is valid until it is closed; nil is
+	// Go's heap. Labels and weights are always there.
+	Memory *spill.Space
 
 	// Formats are those that the channel may have, the first the one of a
 	// channel that does not say; nil is what the XGBoost container takes.
@@ -38,8 +43,9 @@ type Options struct {
 
 // source is one file, or one payload under the name "".
 type source struct {
-	name string
-	b    []byte
+	name   string
+	b      []byte
+	mapped bool // b is a file's own pages
 }
 
 // chunk is whole lines of one source.
@@ -49,6 +55,14 @@ type chunk struct {
 }
 
 func (c chunk) bytes() []byte { return c.src.b[c.from:c.to] }
+
+// rest says that c is not needed for a while: a mapped file that has been read
+// would count as memory of the process.
+func (c chunk) rest() {
+	if c.src.mapped {
+		spill.RestFile(c.bytes())
+	}
+}
 
 // A chunk has smallChunk to chunkBytes: it is large beside the cost of handing
 // it over and small beside the whole, so that the cores end together.
@@ -70,7 +84,9 @@ func split(sources []source) []chunk {
 		src := &sources[i]
 		for from := skipBOM(src.b); from < len(src.b); {
 			to := lineEnd(src.b, min(from+size, len(src.b))-1)
-			chunks = append(chunks, chunk{src, from, to})
+			c := chunk{src, from, to}
+			c.rest() // the look at its end may bring many pages
+			chunks = append(chunks, c)
 			from = to
 		}
 	}
@@ -131,6 +147,14 @@ func resize[T any](s []T, n int) []T {
 		return s[:n]
 	}
 	return make([]T, n)
+}
+
+// room gives s with length n, from the space of o when there is one.
+func room[T float32 | int32 | int64](o Options, s []T, n int) ([]T, error) {
+	if cap(s) >= n || o.Memory == nil {
+		return resize(s, n), nil
+	}
+	return spill.Make[T](o.Memory, n)
 }
 
 // clearMatrix empties m and keeps its memory.

@@ -5,12 +5,14 @@ package data
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"strconv"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/spill"
 )
 
 // ReadLibSVM reads a libsvm payload into a sparse matrix: on each line
@@ -59,6 +61,7 @@ func readLibSVM(m *algo.Matrix, sources []source, opts Options) error {
 		b := chunks[i].bytes()
 		parts[i].rows = countLines(b)
 		parts[i].values = bytes.Count(b, []byte{':'})
+		chunks[i].rest()
 		return nil
 	}); err != nil {
 		return err
@@ -67,16 +70,24 @@ func readLibSVM(m *algo.Matrix, sources []source, opts Options) error {
 		parts[i+1].row, parts[i+1].value = p.row+p.rows, p.value+p.values
 	}
 	last := parts[len(chunks)]
-	m.Start = resize(m.Start, last.row+1)
-	m.Index = resize(m.Index, last.value)
-	m.Values = resize(m.Values, last.value)
+	var errs [3]error
+	m.Start, errs[0] = room(opts, m.Start, last.row+1)
+	m.Index, errs[1] = room(opts, m.Index, last.value)
+	m.Values, errs[2] = room(opts, m.Values, last.value)
+	if err := errors.Join(errs[:]...); err != nil {
+		return err
+	}
 	if opts.NoLabel {
 		m.Label, m.Weight = nil, nil
 	} else {
 		m.Label, m.Weight = resize(m.Label, last.row), resize(m.Weight, last.row)
 	}
 	if err := each(len(chunks), opts.Threads, func(i int) error {
-		return r.read(chunks[i], &parts[i])
+		err := r.read(chunks[i], &parts[i])
+		chunks[i].rest()
+		spill.Rest(opts.Memory, m.Index[parts[i].value:parts[i+1].value])
+		spill.Rest(opts.Memory, m.Values[parts[i].value:parts[i+1].value])
+		return err
 	}); err != nil {
 		return err
 	}

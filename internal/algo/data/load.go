@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/spill"
 )
 
 // Format is a data format by the short name that content types share.
@@ -157,7 +158,7 @@ func load(ch *algo.Channel, opts Options) (*algo.Matrix, error) {
 			"use File mode, or the ContentType text/csv or application/x-recordio-protobuf")
 	}
 	// Of RecordIO each object is sent as it is.
-	sources, release, err := open(ch, 0, ch.Wrapped && format != RecordIO)
+	sources, release, err := open(ch, 0, ch.Wrapped && format != RecordIO, opts.Memory)
 	if err != nil {
 		return nil, err
 	}
@@ -197,8 +198,9 @@ func load(ch *algo.Channel, opts Options) (*algo.Matrix, error) {
 
 // open gives the files of ch, of a channel in Pipe mode those of the epoch,
 // which counts from 0. unwrapped takes the records of RecordIO apart. release
-// must follow when the content is no longer needed.
-func open(ch *algo.Channel, epoch int, unwrapped bool) (sources []source, release func(), err error) {
+// must follow when the content is no longer needed. What is no file that can be
+// mapped, such as a pipe, lies in memory, which may be nil.
+func open(ch *algo.Channel, epoch int, unwrapped bool, memory *spill.Space) (sources []source, release func(), err error) {
 	dir, names := filepath.Dir(ch.Dir), []string{fmt.Sprintf("%s_%d", filepath.Base(ch.Dir), epoch)}
 	if !ch.Pipe {
 		dir = ch.Dir
@@ -213,13 +215,15 @@ func open(ch *algo.Channel, epoch int, unwrapped bool) (sources []source, releas
 		}
 	}
 	for _, name := range names {
-		b, done, err := mapFile(filepath.Join(dir, filepath.FromSlash(name)))
+		b, done, err := mapFile(filepath.Join(dir, filepath.FromSlash(name)), memory)
 		if err != nil {
 			release()
 			return nil, nil, fmt.Errorf("read file: %w", err)
 		}
-		mapped = append(mapped, done)
-		sources = append(sources, source{name, b})
+		if done != nil {
+			mapped = append(mapped, done)
+		}
+		sources = append(sources, source{name, b, done != nil})
 	}
 	if unwrapped {
 		if sources, err = unwrap(sources); err != nil {

@@ -4,10 +4,14 @@
 
 package data
 
-import "os"
+import (
+	"os"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo/spill"
+)
 
 // mapFile gives the content of a file.
-func mapFile(path string) (b []byte, release func(), err error) {
+func mapFile(path string, _ *spill.Space) (b []byte, release func(), err error) {
 	b, err = os.ReadFile(path)
-	return b, func() {}, err
+	return b, nil, err
 }

@@ -5,15 +5,17 @@
 package data
 
 import (
-	"bytes"
 	"os"
 	"syscall"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo/spill"
 )
 
 // mapFile gives the content of a file that nobody changes meanwhile, mapped so
-// that a channel larger than memory need not fit twice. What cannot be mapped
-// (an empty file, a pipe, some mounted file systems) is read.
-func mapFile(path string) (b []byte, release func(), err error) {
+// that a channel larger than memory need not fit. What cannot be mapped (an
+// empty file, a pipe, some mounted file systems) is read to memory, and release
+// is nil.
+func mapFile(path string, memory *spill.Space) (b []byte, release func(), err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, nil, err
@@ -29,8 +31,6 @@ func mapFile(path string) (b []byte, release func(), err error) {
 		}
 	}
 	// From the file that is open: a FIFO is opened once.
-	var all bytes.Buffer
-	all.Grow(int(min(max(info.Size(), 0), 1<<30)) + bytes.MinRead)
-	_, err = all.ReadFrom(f)
-	return all.Bytes(), func() {}, err
+	b, err = spill.ReadAll(memory, f, info.Size())
+	return b, nil, err
 }

@@ -4,7 +4,9 @@ package data
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
+	"math/bits"
 	"strconv"
 )
 
@@ -31,6 +33,94 @@ var pow10 = func() (table [2*maxExp10 + 1]float64) {
 // right unless it lies that close to the middle between two float32, which is
 // when its low 29 bits lie that close to 1<<28; then ok is false.
 func scanNumber(b []byte, i int) (v float32, next int, ok bool) {
+	if i+shortBytes <= len(b) {
+		if v, next, ok = scanShort(b[i : i+shortBytes]); ok {
+			return v, i + next, true
+		}
+	}
+	return scanLong(b, i)
+}
+
+// shortBytes is what scanShort looks at.
+const shortBytes = 32
+
+// scanShort is scanNumber for the usual form: up to 7 digits, and behind a point
+// up to 15. It takes eight digits at a time: numbers of a table differ in sign
+// and length from one to the next, so that a branch of a loop over digits would
+// be foretold wrongly for each.
+//
+// Source of the arithmetic: Lemire, "Number Parsing at a Gigabyte per Second",
+// Software: Practice and Experience 51, 2021, section 4.
+func scanShort(b []byte) (v float32, next int, ok bool) {
+	sign := 0
+	if b[0] == '-' {
+		sign = 1
+	}
+	w := binary.LittleEndian.Uint64(b[sign:])
+	whole := digits(w)
+	if whole == 0 || whole == 8 {
+		return 0, 0, false
+	}
+	m := w & 0xf
+	if whole > 1 {
+		m = valueOf(w, whole)
+	}
+	next = sign + whole
+	after, exp := b[next], maxExp10
+	if after == '.' {
+		next++
+		w = binary.LittleEndian.Uint64(b[next:])
+		n := digits(w)
+		if n == 8 {
+			m = m*1e8 + valueOf(w, n)
+			next, exp = next+8, exp-8
+			w = binary.LittleEndian.Uint64(b[next:])
+			if n = digits(w); n == 8 || whole+n > 10 { // with 8 more an int64 has room for no more
+				return 0, 0, false
+			}
+		}
+		m = m*whole10[n] + valueOf(w, n)
+		next, exp = next+n, exp-n
+		after = b[next]
+	}
+	if after|0x20 == 'e' {
+		return 0, 0, false
+	}
+	x := float64(int64(m)) * pow10[exp]
+	return signed(x, sign), next, !near(x)
+}
+
+// whole10 holds the powers of ten of up to 7 digits.
+var whole10 = [8]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7}
+
+// digits is how many digits the bytes of w, the lowest first, begin with.
+func digits(w uint64) int {
+	t := w ^ 0x3030303030303030
+	return bits.TrailingZeros64((t|(t+0x7676767676767676))&0x8080808080808080) >> 3
+}
+
+// valueOf is the number that the first n bytes of w, which are digits, write.
+func valueOf(w uint64, n int) uint64 {
+	w = w << (64 - 8*n) & 0x0f0f0f0f0f0f0f0f
+	w = w * (1 + 10<<8) >> 8 & 0x00ff00ff00ff00ff
+	w = w * (1 + 100<<16) >> 16 & 0x0000ffff0000ffff
+	return w * (1 + 10000<<32) >> 32
+}
+
+// near tells whether x lies so close to the middle between two float32 that
+// scanNumber cannot tell which is nearest to the decimal.
+func near(x float64) bool {
+	const low, middle, margin = 1<<29 - 1, 1 << 28, 4
+	return math.Float64bits(x)&low-(middle-margin) <= 2*margin
+}
+
+// signed is x with a sign, 1 for a minus.
+func signed(x float64, sign int) float32 {
+	return math.Float32frombits(math.Float32bits(float32(x)) | uint32(sign)<<31)
+}
+
+// scanLong is scanNumber for numbers of any length.
+func scanLong(b []byte, i int) (v float32, next int, ok bool) {
 	negative := false
 	if i < len(b) && (b[i] == '-' || b[i] == '+') {
 		negative = b[i] == '-'
@@ -84,8 +174,7 @@ func scanNumber(b []byte, i int) (v float32, next int, ok bool) {
 	if exp != 0 {
 		x *= pow10[exp+maxExp10]
 	}
-	const low, middle, margin = 1<<29 - 1, 1 << 28, 4
-	if near := math.Float64bits(x)&low - (middle - margin); near <= 2*margin || x < 0x1p-126 || x > 0x1p127 {
+	if near(x) || x < 0x1p-126 || x > 0x1p127 {
 		return 0, i, false
 	}
 	if negative {

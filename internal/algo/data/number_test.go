@@ -66,7 +66,7 @@ func TestScanNumber(t *testing.T) {
 }
 
 func FuzzScanNumber(f *testing.F) {
-	for _, seed := range []string{"0", "-0.0", "1.5e-45", "16777217", "3.4028236e38", "9007199791611905", "1e", ".", "+.5", "1.e5", "18446744073709551616"} {
+	for _, seed := range []string{"0", "-0.0", "1.5e-45", "16777217", "3.4028236e38", "9007199791611905", "1e", ".", "+.5", "1.e5", "18446744073709551616", "12.1234567812345678,                   "} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) { checkNumber(t, text) })

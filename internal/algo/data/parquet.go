@@ -389,7 +389,7 @@ func cutParquet(src source) []source {
 			}
 			at++
 		}
-		out = append(out, source{fmt.Sprintf("%s, part %d", src.name, n), rest[:end]})
+		out = append(out, source{fmt.Sprintf("%s, part %d", src.name, n), rest[:end], src.mapped})
 		rest = rest[end:]
 	}
 	if len(out) == 1 {

@@ -33,7 +33,7 @@ func fileOf(t testing.TB, name string) source {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return source{name, b}
+	return source{name, b, false}
 }
 
 // All kinds of numbers, as pyarrow writes them in its new and in its old form.
@@ -81,9 +81,9 @@ func TestReadParquetFiles(t *testing.T) {
 	}
 	half := 0.5
 	sources := []source{
-		{"1.parquet", parquetOf(t, []ab{{Y: 1, A: 2, B: &half}, {Y: 0, A: 3}, {Y: 1, A: 4, B: &half}}, 2)},
-		{"2.parquet", parquetOf(t, []ab{}, 2)},
-		{"3.parquet", parquetOf(t, []ba{{Y: 5, A: 6, B: &half}}, 2)},
+		{"1.parquet", parquetOf(t, []ab{{Y: 1, A: 2, B: &half}, {Y: 0, A: 3}, {Y: 1, A: 4, B: &half}}, 2), false},
+		{"2.parquet", parquetOf(t, []ab{}, 2), false},
+		{"3.parquet", parquetOf(t, []ba{{Y: 5, A: 6, B: &half}}, 2), false},
 		fileOf(t, "frame.parquet"), // whose index is no column
 	}
 	m := new(algo.Matrix)
@@ -111,7 +111,7 @@ func TestReadParquetFiles(t *testing.T) {
 	for _, s := range sources {
 		all = append(all, s.b...)
 	}
-	parts := cutParquet(source{"train_0", all})
+	parts := cutParquet(source{"train_0", all, false})
 	if len(parts) != len(sources) {
 		t.Fatalf("%d parts, want %d", len(parts), len(sources))
 	}
@@ -120,7 +120,7 @@ func TestReadParquetFiles(t *testing.T) {
 			t.Errorf("part %d differs", i)
 		}
 	}
-	if parts := cutParquet(source{"train_0", sources[0].b}); len(parts) != 1 || parts[0].name != "train_0" {
+	if parts := cutParquet(source{"train_0", sources[0].b, false}); len(parts) != 1 || parts[0].name != "train_0" {
 		t.Errorf("one file: %d parts, %s", len(parts), parts[0].name)
 	}
 }
@@ -138,24 +138,24 @@ func TestReadParquetErrors(t *testing.T) {
 		X float64 `parquet:"x"`
 	}
 	label := 1.0
-	good := source{"a.parquet", parquetOf(t, []two{{Y: &label, A: 1}}, 9)}
+	good := source{"a.parquet", parquetOf(t, []two{{Y: &label, A: 1}}, 9), false}
 	for _, c := range []struct {
 		name    string
 		sources []source
 		want    string
 	}{
-		{"an empty file", []source{{"a.parquet", nil}}, "file a.parquet: is empty"},
-		{"CSV", []source{{"a.csv", []byte("1,2,3\n4,5,6\n7,8,9\n")}}, "file a.csv: is no Parquet file"},
-		{"half a file", []source{{"a.parquet", good.b[:len(good.b)/2]}}, "file a.parquet: is no Parquet file"},
+		{"an empty file", []source{{"a.parquet", nil, false}}, "file a.parquet: is empty"},
+		{"CSV", []source{{"a.csv", []byte("1,2,3\n4,5,6\n7,8,9\n"), false}}, "file a.csv: is no Parquet file"},
+		{"half a file", []source{{"a.parquet", good.b[:len(good.b)/2], false}}, "file a.parquet: is no Parquet file"},
 		{"text", []source{fileOf(t, "text.parquet")}, "file text.parquet: column s holds"},
 		{"a list", []source{fileOf(t, "list.parquet")}, "file list.parquet: column l is nested"},
 		{"times", []source{fileOf(t, "time.parquet")}, "file time.parquet: column t holds"},
-		{"one column", []source{{"a.parquet", parquetOf(t, []one{{1}}, 9)}}, "file a.parquet: has one column"},
-		{"a missing label", []source{{"a.parquet", parquetOf(t, []two{{Y: &label}, {}}, 1)}}, "file a.parquet: row 2: the label is missing or NaN"},
-		{"infinity", []source{{"a.parquet", parquetOf(t, []two{{&label, math.Inf(1)}}, 9)}}, "row 1: column a has a value that does not fit"},
-		{"a large number", []source{{"a.parquet", parquetOf(t, []two{{&label, 1e39}}, 9)}}, "row 1: column a has a value that does not fit"},
-		{"columns that differ", []source{good, {"b.parquet", parquetOf(t, []other{{1, 2}}, 9)}}, "file b.parquet: has no column a, which file a.parquet has"},
-		{"fewer columns", []source{good, {"b.parquet", parquetOf(t, []one{{1}}, 9)}}, "file b.parquet: has 1 column, but file a.parquet has 2"},
+		{"one column", []source{{"a.parquet", parquetOf(t, []one{{1}}, 9), false}}, "file a.parquet: has one column"},
+		{"a missing label", []source{{"a.parquet", parquetOf(t, []two{{Y: &label}, {}}, 1), false}}, "file a.parquet: row 2: the label is missing or NaN"},
+		{"infinity", []source{{"a.parquet", parquetOf(t, []two{{&label, math.Inf(1)}}, 9), false}}, "row 1: column a has a value that does not fit"},
+		{"a large number", []source{{"a.parquet", parquetOf(t, []two{{&label, 1e39}}, 9), false}}, "row 1: column a has a value that does not fit"},
+		{"columns that differ", []source{good, {"b.parquet", parquetOf(t, []other{{1, 2}}, 9), false}}, "file b.parquet: has no column a, which file a.parquet has"},
+		{"fewer columns", []source{good, {"b.parquet", parquetOf(t, []one{{1}}, 9), false}}, "file b.parquet: has 1 column, but file a.parquet has 2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := readParquet(new(algo.Matrix), c.sources, Options{})
@@ -175,11 +175,11 @@ func FuzzReadParquet(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		err := readParquet(new(algo.Matrix), []source{{"x", b}}, Options{Threads: 1})
+		err := readParquet(new(algo.Matrix), []source{{"x", b, false}}, Options{Threads: 1})
 		if err != nil && !algo.IsClientError(err) {
 			t.Errorf("error is %v", err)
 		}
-		cutParquet(source{"x", append(append([]byte{}, b...), b...)})
+		cutParquet(source{"x", append(append([]byte{}, b...), b...), false})
 	})
 }
 
@@ -193,10 +193,10 @@ func TestBrokenParquet(t *testing.T) {
 			for range 1 + i%4 {
 				b[rng.IntN(len(b))] = byte(rng.IntN(256))
 			}
-			if err := readParquet(new(algo.Matrix), []source{{"x", b}}, Options{Threads: 1}); err != nil && !algo.IsClientError(err) {
+			if err := readParquet(new(algo.Matrix), []source{{"x", b, false}}, Options{Threads: 1}); err != nil && !algo.IsClientError(err) {
 				t.Fatalf("%s: %v", name, err)
 			}
-			cutParquet(source{"x", append(b, b...)})
+			cutParquet(source{"x", append(b, b...), false})
 		}
 	}
 }

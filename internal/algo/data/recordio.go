@@ -30,9 +30,11 @@ func ReadRecordIOInto(m *algo.Matrix, b []byte, opts Options) error {
 	return readRecordIO(m, []source{{b: b}}, opts)
 }
 
-// records is what one source holds.
+// records is what one stretch of a source holds.
 type records struct {
-	src    *source
+	chunk
+	before int // records of the source before it
+	count  int // its own, where they have been counted
 	values []float32
 	index  []int32 // columns of values; nil while all rows are dense
 	ends   []int64 // by row: end of its values
@@ -44,9 +46,14 @@ type records struct {
 // readRecordIO reads the sources as one table into m.
 func readRecordIO(m *algo.Matrix, sources []source, opts Options) error {
 	clearMatrix(m)
-	parts := make([]records, len(sources))
-	if err := each(len(sources), opts.Threads, func(i int) error {
-		parts[i].src = &sources[i]
+	var parts []records
+	for i := range sources {
+		parts = append(parts, cutRecords(&sources[i])...)
+	}
+	if done, err := readVectors(m, parts, opts); done || err != nil {
+		return err
+	}
+	if err := each(len(parts), opts.Threads, func(i int) error {
 		return parts[i].read(opts)
 	}); err != nil {
 		return err
@@ -65,12 +72,18 @@ func readRecordIO(m *algo.Matrix, sources []source, opts Options) error {
 		rows, values, m.Cols = rows+len(p.ends), values+len(p.values), max(m.Cols, p.cols)
 	}
 	m.Rows = rows
-	m.Values = slices.Grow(m.Values, values)
+	var errs [3]error
+	m.Values, errs[0] = room(opts, m.Values, values)
 	m.Index, m.Start, m.Weight = nil, nil, nil
 	if sparse {
-		m.Start = make([]int64, 1, rows+1)
-		m.Index = make([]int32, 0, values)
+		m.Start, errs[1] = room(opts, m.Start, rows+1)
+		m.Index, errs[2] = room(opts, m.Index, values)
+		m.Start, m.Index = append(m.Start[:0], 0), m.Index[:0]
 	}
+	if err := errors.Join(errs[:]...); err != nil {
+		return err
+	}
+	m.Values = m.Values[:0]
 	if opts.NoLabel {
 		m.Label = nil
 	}
@@ -97,14 +110,15 @@ func readRecordIO(m *algo.Matrix, sources []source, opts Options) error {
 // place says where record n of p is.
 func (p *records) place(n int) string {
 	if p.src.name == "" {
-		return fmt.Sprintf("record %d", n)
+		return fmt.Sprintf("record %d", p.before+n)
 	}
-	return fmt.Sprintf("file %s, record %d", p.src.name, n)
+	return fmt.Sprintf("file %s, record %d", p.src.name, p.before+n)
 }
 
-// read reads all records of a source.
+// read reads all records of p.
 func (p *records) read(opts Options) error {
-	r := recordio.NewReader(bytes.NewReader(p.src.b), 0)
+	defer p.rest()
+	r := recordio.NewReader(bytes.NewReader(p.bytes()), 0)
 	var rec recordio.Record
 	for n := 1; ; n++ {
 		b, err := r.Next()
@@ -247,7 +261,7 @@ func unwrap(sources []source) ([]source, error) {
 			if err != nil {
 				return nil, algo.ClientErrorf("%s: %w", name, err)
 			}
-			out = append(out, source{name, slices.Clone(b)})
+			out = append(out, source{name: name, b: slices.Clone(b)})
 		}
 	}
 	return out, nil

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/spill"
 )
 
 // Options says how to serve. The zero value is ready to use.
@@ -110,7 +111,7 @@ func Run(ctx context.Context, a algo.Algorithm, root string, ln net.Listener, op
 
 // openMany readies the server of many models.
 func openMany(a algo.Algorithm, root string, opts Options) (*models, error) {
-	limit := memoryLimit(opts.Getenv)
+	limit := spill.Limit(opts.Getenv)
 	if limit > 0 && opts.Getenv("GOMEMLIMIT") == "" {
 		// The nearer the limit, the more often garbage is collected. Like any
 		// server of an algorithm this is the one task of its process.

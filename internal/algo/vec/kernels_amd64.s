@@ -1310,6 +1310,115 @@ GLOBL minusTwo<>(SB), RODATA|NOPTR, $4
 DATA infinity<>+0(SB)/4, $0x7f800000
 GLOBL infinity<>(SB), RODATA|NOPTR, $4
 
+// func below(s []float32, c []float32, limit float32, from int) int
+// Requires: AVX, AVX512F, BMI, FMA3
+TEXT ·below(SB), NOSPLIT, $0-72
+	CMPB ·level+0(SB), $0x01
+	JA   avx512
+	JE   avx2
+	JMP  ·belowScalar(SB)
+
+avx512:
+	MOVQ         s_base+0(FP), AX
+	MOVQ         c_base+24(FP), CX
+	MOVQ         s_len+8(FP), DX
+	MOVQ         from+56(FP), BX
+	SUBQ         BX, DX
+	VBROADCASTSS limit+48(FP), Z0
+	VBROADCASTSS belowMinusTwo<>+0(SB), Z1
+	SUBQ         $0x10, DX
+	JB           belowavx512Done
+
+belowavx512:
+	VMOVUPS     (CX)(BX*4), Z2
+	VFMADD231PS (AX)(BX*4), Z1, Z2
+	VCMPPS      $0x1a, Z0, Z2, K1
+	KMOVW       K1, SI
+	TESTL       SI, SI
+	JNZ         belowFoundavx512
+	ADDQ        $0x10, BX
+	SUBQ        $0x10, DX
+	JAE         belowavx512
+
+belowavx512Done:
+	ADDQ $0x10, DX
+	SUBQ $0x01, DX
+	JB   belowOneavx512Done
+
+belowOneavx512:
+	VMOVSS      (CX)(BX*4), X2
+	VFMADD231SS (AX)(BX*4), X1, X2
+	VUCOMISS    X0, X2
+	JLS         belowHereavx512
+	INCQ        BX
+	SUBQ        $0x01, DX
+	JAE         belowOneavx512
+
+belowOneavx512Done:
+	ADDQ $0x01, DX
+	JMP  belowHereavx512
+
+belowFoundavx512:
+	TZCNTQ SI, SI
+	ADDQ   SI, BX
+
+belowHereavx512:
+	VZEROUPPER
+	MOVQ BX, ret+64(FP)
+	RET
+
+avx2:
+	MOVQ         s_base+0(FP), AX
+	MOVQ         c_base+24(FP), CX
+	MOVQ         s_len+8(FP), DX
+	MOVQ         from+56(FP), BX
+	SUBQ         BX, DX
+	VBROADCASTSS limit+48(FP), Y0
+	VBROADCASTSS belowMinusTwo<>+0(SB), Y1
+	SUBQ         $0x08, DX
+	JB           belowavx2Done
+
+belowavx2:
+	VMOVUPS     (CX)(BX*4), Y2
+	VFMADD231PS (AX)(BX*4), Y1, Y2
+	VCMPPS      $0x1a, Y0, Y2, Y3
+	VMOVMSKPS   Y3, SI
+	TESTL       SI, SI
+	JNZ         belowFoundavx2
+	ADDQ        $0x08, BX
+	SUBQ        $0x08, DX
+	JAE         belowavx2
+
+belowavx2Done:
+	ADDQ $0x08, DX
+	SUBQ $0x01, DX
+	JB   belowOneavx2Done
+
+belowOneavx2:
+	VMOVSS      (CX)(BX*4), X2
+	VFMADD231SS (AX)(BX*4), X1, X2
+	VUCOMISS    X0, X2
+	JLS         belowHereavx2
+	INCQ        BX
+	SUBQ        $0x01, DX
+	JAE         belowOneavx2
+
+belowOneavx2Done:
+	ADDQ $0x01, DX
+	JMP  belowHereavx2
+
+belowFoundavx2:
+	TZCNTQ SI, SI
+	ADDQ   SI, BX
+
+belowHereavx2:
+	VZEROUPPER
+	MOVQ BX, ret+64(FP)
+	RET
+
+DATA belowMinusTwo<>+0(SB)/4, $(-2.0)
+GLOBL belowMinusTwo<>(SB), RODATA|NOPTR, $4
+
 // func exp(dst []float32, x []float32)
 // Requires: AVX, AVX2, AVX512F, BMI2, FMA3
 TEXT ·exp(SB), NOSPLIT, $0-48

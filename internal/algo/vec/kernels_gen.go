@@ -49,6 +49,11 @@ func axpyDouble(alpha float64, x []float64, y []float64)
 //go:noescape
 func leastScore(s []float32, c []float32) (index int, score float32)
 
+// below is the first j from from on for which c[j]-2*s[j] is not above limit, len(s) for none.
+//
+//go:noescape
+func below(s []float32, c []float32, limit float32, from int) int
+
 // exp writes e^x[i] into dst.
 //
 //go:noescape

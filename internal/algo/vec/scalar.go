@@ -87,6 +87,16 @@ func leastScoreScalar(s, c []float32) (index int, score float32) {
 	return index, score
 }
 
+func belowScalar(s, c []float32, limit float32, from int) int {
+	c = c[:len(s)]
+	for j := from; j < len(s); j++ {
+		if !(c[j]-2*s[j] > limit) {
+			return j
+		}
+	}
+	return len(s)
+}
+
 func expScalar(dst, x []float32) {
 	dst = dst[:len(x)]
 	for i, v := range x {

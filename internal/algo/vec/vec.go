@@ -55,6 +55,13 @@ func Nearest(s, squares []float32) (index int, score float32) {
 	return leastScore(s, squares[:len(s)])
 }
 
+// Below is the first j from from on, which is at most len(s), for which
+// squares[j]-2*s[j], as Nearest has them, is not above limit; NaN is not. It is
+// len(s) when there is none.
+func Below(s, squares []float32, limit float32, from int) int {
+	return below(s, squares[:len(s)], limit, from)
+}
+
 // SparseDot is the sum of values[i]*w[index[i]].
 func SparseDot(values []float32, index []int32, w []float32) float32 {
 	index = index[:len(values)]

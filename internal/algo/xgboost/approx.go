@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/spill"
 )
 
 // sketcher grows trees by histogram, with bins made anew for each: tree_method
@@ -24,6 +25,7 @@ type sketcher struct {
 	m       *algo.Matrix
 	plain   cutting // as of hist
 	columns []column
+	memory  *spill.Space // of the bins; nil while they are plain
 }
 
 // sketchBits is how many bits the weight of one of so many rows has, at most. A
@@ -80,7 +82,16 @@ func (s *sketcher) rebin(ctx context.Context, pairs []gradPair) error {
 		return err
 	}
 	p := s.grower
-	s.grower = newGrower(newBinned(s.m, bins, p.threads), p.regular, p.threads, p.seed, p.place)
+	// The bins of the tree before are given back, in memory or in files.
+	memory := spill.Of(s.t.memory.Scratch())
+	b, err := newBinned(memory, s.m, bins, p.threads)
+	if err != nil {
+		memory.Close()
+		return err
+	}
+	s.memory.Close()
+	s.memory = memory
+	s.grower = newGrower(b, p.regular, p.threads, p.seed, p.place)
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/spill"
 )
 
 // binned is a training matrix with each value replaced by the number of its
@@ -15,10 +16,12 @@ import (
 // One of three layouts holds the numbers, the first that fits:
 //   - words: dense, one byte per feature (bin within the feature), eight
 //     features to a uint64, stride words per row. A missing value is 255, and a
-//     feature with missing values has at most 255 bins.
+//     feature with missing values has at most 255 bins. The same bytes lie
+//     column by column in bytes: histograms want the features of a row together,
+//     partitions one feature of many rows.
 //   - shorts: dense, one uint16 per feature; a missing value is 65535.
 //   - index: compressed rows of numbered-through bins, ascending; missing
-//     values are not stored.
+//     values are not stored. Where not too much of it is empty there is bytes too.
 type binned struct {
 	rows, cols int
 	cuts       []float32 // upper bound of each bin
@@ -28,6 +31,7 @@ type binned struct {
 
 	words  []uint64
 	stride int
+	bytes  []uint8 // feature f has bytes[f*rows:(f+1)*rows]
 
 	shorts []uint16
 
@@ -41,6 +45,9 @@ const (
 	// denseShare is the share of stored values from which a sparse matrix is
 	// kept dense: a byte per feature costs less than four per stored value.
 	denseShare = 0.25
+	// columnShare is that from which bytes are worth their memory: finding a
+	// feature in a compressed row takes ten times as long.
+	columnShare = 1. / 16
 )
 
 // cutting is how a training matrix is cut into bins.
@@ -75,19 +82,17 @@ func hasInfinity(values []float32) bool {
 }
 
 // cut finds at most maxBin bins (at least 2) for every column of m. A value
-// that is infinite is a client error, as in XGBoost.
-func cut(m *algo.Matrix, maxBin, threads int) (cutting, error) {
+// that is infinite is a client error, as in XGBoost. memory is where m lies.
+func cut(memory *spill.Space, m *algo.Matrix, maxBin, threads int) (cutting, error) {
 	maxBin = limitBins(maxBin)
 	c := cutting{make([][]float32, m.Cols), make([]bool, m.Cols)}
-	columns := columnsOf(m)
 	wrong := make([]bool, m.Cols)
-	each(threads, m.Cols, func(_, f int) {
-		values := columns(f)
+	eachColumn(memory, m, threads, 0, m.Cols, func(f int, values, tmp []float32) {
 		if wrong[f] = hasInfinity(values); wrong[f] {
 			return
 		}
 		c.missing[f] = len(values) < m.Rows
-		c.bounds[f] = cutsOf(values, make([]float32, len(values)), binsOf(maxBin, c.missing[f]))
+		c.bounds[f] = cutsOf(values, tmp, binsOf(maxBin, c.missing[f]))
 	})
 	if f := slices.Index(wrong, true); f >= 0 {
 		return c, infinite(f)
@@ -96,7 +101,8 @@ func cut(m *algo.Matrix, maxBin, threads int) (cutting, error) {
 }
 
 // newBinned puts the values of m, which has as many columns as c, into its bins.
-func newBinned(m *algo.Matrix, c cutting, threads int) *binned {
+// Both lie in memory. The error is that of the disk.
+func newBinned(memory *spill.Space, m *algo.Matrix, c cutting, threads int) (*binned, error) {
 	b := &binned{rows: m.Rows, cols: m.Cols, missing: c.missing, ptr: make([]uint32, m.Cols+1)}
 	widest := 0
 	for f, bounds := range c.bounds {
@@ -111,151 +117,49 @@ func newBinned(m *algo.Matrix, c cutting, threads int) *binned {
 			widest = max(widest, len(bounds))
 		}
 	}
+	share := 1.
+	if m.Sparse() {
+		share = float64(len(m.Values)) / (float64(m.Rows) * float64(m.Cols))
+	}
+	var err error
 	switch {
-	case m.Sparse() && float64(len(m.Values)) < denseShare*float64(m.Rows)*float64(m.Cols):
-		b.fillIndex(m, threads)
+	case share < denseShare:
+		if share >= columnShare && widest <= missingByte+1 {
+			err = b.fillBytes(memory, m, threads)
+		}
+		if err == nil {
+			err = b.fillIndex(memory, m, threads)
+		}
 	case widest <= missingByte+1:
-		b.fillWords(m, threads)
+		err = b.fillWords(memory, m, threads)
 	default:
-		b.fillShorts(m, threads)
+		err = b.fillShorts(memory, m, threads)
 	}
-	return b
-}
-
-// columnsOf gives a function that copies out the present values of a column.
-func columnsOf(m *algo.Matrix) func(f int) []float32 {
-	if !m.Sparse() {
-		return func(f int) []float32 {
-			values := make([]float32, 0, m.Rows)
-			for at := f; at < m.Rows*m.Cols; at += m.Cols {
-				if v := m.Values[at]; v == v {
-					values = append(values, v)
-				}
-			}
-			return values
-		}
-	}
-	start := make([]int64, m.Cols+1)
-	for i, f := range m.Index {
-		if v := m.Values[i]; v == v {
-			start[f+1]++
-		}
-	}
-	for f := range m.Cols {
-		start[f+1] += start[f]
-	}
-	values := make([]float32, start[m.Cols])
-	next := append([]int64(nil), start[:m.Cols]...)
-	for i, f := range m.Index {
-		if v := m.Values[i]; v == v {
-			values[next[f]] = v
-			next[f]++
-		}
-	}
-	return func(f int) []float32 { return values[start[f]:start[f+1]] }
+	spill.Rest(memory, m.Values)
+	spill.Rest(memory, m.Index)
+	return b, err
 }
 
 // find gives the bin of v, numbered within feature f.
 func (b *binned) find(f int, v float32) int {
 	keys := b.keys[b.ptr[f]:b.ptr[f+1]]
-	key := sortKey(v)
+	key := int64(sortKey(v))
 	base, n := 0, len(keys)
 	for n > 1 {
 		half := n / 2
-		// Integers, because a conditional move does this without a branch.
-		if next := base + half; keys[next-1] <= key {
-			base = next
-		}
+		// All ones where the bound is not above key: a branch would be foretold
+		// wrongly every other time.
+		base += half & int((int64(keys[base+half-1])-key-1)>>63)
 		n -= half
 	}
 	return base // the last bound is above every value of the training data
 }
 
-func (b *binned) fillWords(m *algo.Matrix, threads int) {
-	b.stride = (m.Cols + 7) / 8
-	b.words = make([]uint64, m.Rows*b.stride)
-	spans(threads, m.Rows, func(_, _, lo, hi int) {
-		for r := lo; r < hi; r++ {
-			row := b.words[r*b.stride : (r+1)*b.stride]
-			if m.Sparse() {
-				for f := range m.Cols {
-					row[f>>3] |= missingByte << (f & 7 * 8)
-				}
-				for i := m.Start[r]; i < m.Start[r+1]; i++ {
-					if v := m.Values[i]; v == v {
-						f := int(m.Index[i])
-						row[f>>3] ^= uint64(missingByte^b.find(f, v)) << (f & 7 * 8)
-					}
-				}
-				continue
-			}
-			for f, v := range m.Values[r*m.Cols : (r+1)*m.Cols] {
-				bin := missingByte
-				if v == v {
-					bin = b.find(f, v)
-				}
-				row[f>>3] |= uint64(bin) << (f & 7 * 8)
-			}
-		}
-	})
-}
-
-func (b *binned) fillShorts(m *algo.Matrix, threads int) {
-	b.shorts = make([]uint16, m.Rows*m.Cols)
-	spans(threads, m.Rows, func(_, _, lo, hi int) {
-		for r := lo; r < hi; r++ {
-			row := b.shorts[r*m.Cols : (r+1)*m.Cols]
-			for f := range row {
-				row[f] = missingShort
-			}
-			if m.Sparse() {
-				for i := m.Start[r]; i < m.Start[r+1]; i++ {
-					if v := m.Values[i]; v == v {
-						row[m.Index[i]] = uint16(b.find(int(m.Index[i]), v))
-					}
-				}
-				continue
-			}
-			for f, v := range m.Values[r*m.Cols : (r+1)*m.Cols] {
-				if v == v {
-					row[f] = uint16(b.find(f, v))
-				}
-			}
-		}
-	})
-}
-
-func (b *binned) fillIndex(m *algo.Matrix, threads int) {
-	b.start = make([]int64, m.Rows+1)
-	for r := range m.Rows {
-		n := int64(0)
-		for i := m.Start[r]; i < m.Start[r+1]; i++ {
-			if v := m.Values[i]; v == v {
-				n++
-			}
-		}
-		b.start[r+1] = b.start[r] + n
-	}
-	b.index = make([]uint32, b.start[m.Rows])
-	spans(threads, m.Rows, func(_, _, lo, hi int) {
-		for r := lo; r < hi; r++ {
-			at := b.start[r]
-			for i := m.Start[r]; i < m.Start[r+1]; i++ {
-				if v := m.Values[i]; v == v {
-					f := int(m.Index[i])
-					b.index[at] = b.ptr[f] + uint32(b.find(f, v))
-					at++
-				}
-			}
-		}
-	})
-}
-
 // bin gives the bin of row r within feature f, and false when it is missing.
 func (b *binned) bin(r uint32, f int) (int, bool) {
 	switch {
-	case b.words != nil:
-		v := int(b.words[int(r)*b.stride+f>>3] >> (f & 7 * 8) & missingByte)
+	case b.bytes != nil:
+		v := int(b.bytes[f*b.rows+int(r)])
 		return v, !(b.missing[f] && v == missingByte)
 	case b.shorts != nil:
 		v := int(b.shorts[int(r)*b.cols+f])

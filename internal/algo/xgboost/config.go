@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/spill"
 )
 
 // config is what a training run is asked for.
@@ -30,9 +31,10 @@ type config struct {
 	patience       int    // early_stopping_rounds, 0 for none
 	keepOnStop     bool
 	csvWeights     bool
-	threads        int // at most so many, 0 for as many as there are
-	folds          int // of cross validation, 0 for none
-	repeats        int // of cross validation
+	threads        int          // at most so many, 0 for as many as there are
+	folds          int          // of cross validation, 0 for none
+	repeats        int          // of cross validation
+	memory         *spill.Space // where the training matrix and its bins lie; nil is Go's heap
 	hooks
 	exact int // different values of a feature that hosts tell one by one, 0 for exactRuns
 }

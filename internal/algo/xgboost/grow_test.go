@@ -250,11 +250,15 @@ func TestLimitsOfTrees(t *testing.T) {
 // bins is m in at most maxBin bins a feature.
 func bins(t *testing.T, m *algo.Matrix, maxBin int) *binned {
 	t.Helper()
-	c, err := cut(m, maxBin, 1)
+	c, err := cut(nil, m, maxBin, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newBinned(m, c, 1)
+	b, err := newBinned(nil, m, c, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // A histogram must hold the plain sums whatever layout and kernel fills it.

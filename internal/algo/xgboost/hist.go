@@ -12,12 +12,13 @@ type histogram []sums
 type scratch struct {
 	packed []int64 // sums of packed pairs, zero between calls
 	pairs  [strip]int64
+	sink   uint64 // keeps loads that only warm the cache
 	local  histogram
 }
 
 // strip is how many rows are worked through feature group by feature group, so
 // that their bins stay in the first-level cache.
-const strip = 512
+const strip = 256
 
 func newScratch(b *binned) *scratch {
 	n := len(b.cuts)
@@ -77,6 +78,7 @@ func (b *binned) width() int {
 // features, and each is one addition.
 func (b *binned) addWords(rows []uint32, packed []int64, groups []int, s *scratch) {
 	const size = missingByte + 1
+	words, stride := b.words, b.stride
 	for len(rows) > 0 {
 		n := min(len(rows), strip)
 		part := rows[:n]
@@ -84,22 +86,57 @@ func (b *binned) addWords(rows []uint32, packed []int64, groups []int, s *scratc
 		for i, r := range part {
 			pairs[i] = packed[r]
 		}
-		for _, group := range groups {
-			h := (*[8 * size]int64)(s.packed[group*8*size:])
-			for i, r := range part {
-				w := b.words[int(r)*b.stride+group]
-				pair := pairs[i]
-				h[w&0xff] += pair
-				h[w>>8&0xff+1*size] += pair
-				h[w>>16&0xff+2*size] += pair
-				h[w>>24&0xff+3*size] += pair
-				h[w>>32&0xff+4*size] += pair
-				h[w>>40&0xff+5*size] += pair
-				h[w>>48&0xff+6*size] += pair
-				h[w>>56+7*size] += pair
+		for at, group := range groups {
+			if at == 0 || group&7 == 0 {
+				// The rows of a node lie far apart. Additions would fill the
+				// processor's window after a few of them; loads alone bring many
+				// rows to the cache at once.
+				var sink uint64
+				for _, r := range part {
+					sink |= words[int(r)*stride+group]
+				}
+				s.sink = sink
 			}
+			h := (*[8 * size]int64)(s.packed[group*8*size:])
+			if group*8+4 >= b.cols {
+				addHalves(h, words[group:], stride, part, pairs)
+				continue
+			}
+			addWhole(h, words[group:], stride, part, pairs)
 		}
 		rows = rows[n:]
+	}
+}
+
+// addWhole adds the pairs of rows to h at the eight bins of their words.
+func addWhole(h *[8 * (missingByte + 1)]int64, words []uint64, stride int, rows []uint32, pairs []int64) {
+	const size = missingByte + 1
+	pairs = pairs[:len(rows)]
+	for i, r := range rows {
+		w := words[int(r)*stride]
+		pair := pairs[i]
+		h[w&0xff] += pair
+		h[w>>8&0xff+1*size] += pair
+		h[w>>16&0xff+2*size] += pair
+		h[w>>24&0xff+3*size] += pair
+		h[w>>32&0xff+4*size] += pair
+		h[w>>40&0xff+5*size] += pair
+		h[w>>48&0xff+6*size] += pair
+		h[w>>56+7*size] += pair
+	}
+}
+
+// addHalves is addWhole for words of which at most the first four bins are in use.
+func addHalves(h *[8 * (missingByte + 1)]int64, words []uint64, stride int, rows []uint32, pairs []int64) {
+	const size = missingByte + 1
+	pairs = pairs[:len(rows)]
+	for i, r := range rows {
+		w := words[int(r)*stride]
+		pair := pairs[i]
+		h[w&0xff] += pair
+		h[w>>8&0xff+1*size] += pair
+		h[w>>16&0xff+2*size] += pair
+		h[w>>24&0xff+3*size] += pair
 	}
 }
 

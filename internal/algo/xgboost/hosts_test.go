@@ -329,11 +329,15 @@ func TestHistogramBudgetDoesNotShowOnHosts(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			c, err := cutAcross(t.Context(), peers, part, 256, 1, 1)
+			c, err := cutAcross(t.Context(), peers, nil, part, 256, 1, 1)
 			if err != nil {
 				return err
 			}
-			g := newGrower(newBinned(part, c, 1), plainConfig("", 1).regular, 2, 0, at)
+			b, err := newBinned(nil, part, c, 1)
+			if err != nil {
+				return err
+			}
+			g := newGrower(b, plainConfig("", 1).regular, 2, 0, at)
 			g.most = most
 			got, err := g.grow(t.Context(), pairs[lo:hi], 0)
 			if err == nil && (!slices.Equal(want.value, got.value) || !slices.Equal(want.feature, got.feature)) {

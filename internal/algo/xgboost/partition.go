@@ -35,7 +35,7 @@ func (g *grower) partition(n *openNode, threads int) int {
 func (b *binned) part(rows, spare []uint32, s split) int {
 	spare = spare[:len(rows)]
 	left, right := 0, 0
-	if b.words == nil {
+	if b.bytes == nil {
 		for _, r := range rows {
 			bin, ok := b.bin(r, s.feature)
 			if ok && s.goesLeft(bin) || !ok && s.missingLeft {
@@ -62,9 +62,9 @@ func (b *binned) part(rows, spare []uint32, s split) int {
 	}
 	// Both sides are written and one counts: a branch would be foretold wrongly
 	// every other time.
-	word, shift := s.feature>>3, uint(s.feature&7*8)
+	column := b.bytes[s.feature*b.rows : (s.feature+1)*b.rows]
 	for _, r := range rows {
-		l := int(goes[b.words[int(r)*b.stride+word]>>shift&missingByte])
+		l := int(goes[column[r]])
 		rows[left] = r
 		spare[right] = r
 		left += l

@@ -30,7 +30,11 @@ func TestMain(m *testing.M) {
 	if root := os.Getenv(rootVar); root != "" {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 		defer stop()
-		os.Exit(algo.RunTrain(ctx, New(), root, os.Stdout))
+		code := algo.RunTrain(ctx, New(), root, os.Stdout)
+		if status, err := os.ReadFile("/proc/self/status"); err == nil {
+			_, _ = os.Stdout.Write(status) // with VmHWM, the peak of memory
+		}
+		os.Exit(code)
 	}
 	os.Exit(m.Run())
 }

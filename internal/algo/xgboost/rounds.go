@@ -40,14 +40,18 @@ func (t *booster) maker(ctx context.Context, train *algo.Matrix, at place) (make
 	case t.method == byValue:
 		return newExact(train, p, t.prune, t.workers, uint64(t.seed))
 	}
-	bins, err := cutAcross(ctx, t.peers, train, t.maxBin, cmp.Or(t.exact, exactRuns), t.workers)
+	bins, err := cutAcross(ctx, t.peers, t.memory, train, t.maxBin, cmp.Or(t.exact, exactRuns), t.workers)
 	if err != nil {
 		return nil, fmt.Errorf("train channel: %w", err)
 	}
 	if err := t.cutCategories(ctx, t.peers, train, &bins, "train"); err != nil {
 		return nil, err
 	}
-	g := newGrower(newBinned(train, bins, t.workers), p, t.workers, uint64(t.seed), at)
+	b, err := newBinned(t.memory, train, bins, t.workers)
+	if err != nil {
+		return nil, err
+	}
+	g := newGrower(b, p, t.workers, uint64(t.seed), at)
 	if t.method == bySketch {
 		return newSketcher(t, train, g, bins), nil
 	}

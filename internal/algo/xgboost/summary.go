@@ -10,6 +10,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/collective"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/spill"
 )
 
 // run is a value and how many rows have it.
@@ -176,9 +177,9 @@ func summaryFeatures(most, rows int) int { return max(1, 1<<20/max(1, min(most, 
 // cutAcross is cut for a matrix of which each host has some rows. All get the
 // same bins. Where no host has more than mostRuns(maxBin, exact) different values
 // of a feature, they are those that one host with all rows would make.
-func cutAcross(ctx context.Context, peers *collective.Group, m *algo.Matrix, maxBin, exact, threads int) (cutting, error) {
+func cutAcross(ctx context.Context, peers *collective.Group, memory *spill.Space, m *algo.Matrix, maxBin, exact, threads int) (cutting, error) {
 	if peers.Size() == 1 {
-		return cut(m, maxBin, threads)
+		return cut(memory, m, maxBin, threads)
 	}
 	maxBin = limitBins(maxBin)
 	most := mostRuns(maxBin, exact)
@@ -187,18 +188,17 @@ func cutAcross(ctx context.Context, peers *collective.Group, m *algo.Matrix, max
 		return cutting{}, fmt.Errorf("find common bins: %w", err)
 	}
 	c := cutting{make([][]float32, m.Cols), make([]bool, m.Cols)}
-	columns := columnsOf(m)
 	group := summaryFeatures(most, int(rows[0]))
 	for from := 0; from < m.Cols; from += group {
 		n := min(group, m.Cols-from)
 		told := make([][]byte, n)
 		wrong := make([]bool, n)
-		each(threads, n, func(_, i int) {
-			values := columns(from + i)
+		eachColumn(memory, m, threads, from, from+n, func(f int, values, tmp []float32) {
+			i := f - from
 			if wrong[i] = hasInfinity(values); wrong[i] {
 				return
 			}
-			sortFloats(values, make([]float32, len(values)))
+			sortFloats(values, tmp)
 			told[i] = appendSummary(nil, len(values) < m.Rows, summarize(values, most))
 		})
 		if i := slices.Index(wrong, true); i >= 0 {

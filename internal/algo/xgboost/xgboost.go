@@ -18,6 +18,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/data"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/spill"
 )
 
 // Algorithm is SageMaker's XGBoost in algorithm mode.
@@ -44,6 +45,8 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 	if c.gpu {
 		in.Log.Warn("tree_method gpu_hist: Sagebrush trains on the CPU; trees are grown as by hist")
 	}
+	c.memory = spill.New()
+	defer c.memory.Close()
 	several := in.Peers.Size() > 1
 	if len(in.Hosts) > 1 && !several {
 		return nil, fmt.Errorf("train on %d hosts: they are not connected", len(in.Hosts))
@@ -52,7 +55,7 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	train, err := load(in.Channels["train"], data.Options{Weights: c.csvWeights, Threads: in.Threads, CheckLabel: fits}, several)
+	train, err := load(in.Channels["train"], data.Options{Weights: c.csvWeights, Threads: in.Threads, Memory: c.memory, CheckLabel: fits}, several)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +63,7 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 	if ch := in.Channels["validation"]; ch != nil {
 		// Weights are a column of the training data alone, as in the container,
 		// but where the two are put together.
-		if valid, err = load(ch, data.Options{Weights: c.csvWeights && c.folds > 0, Threads: in.Threads, CheckLabel: fits}, several); err != nil {
+		if valid, err = load(ch, data.Options{Weights: c.csvWeights && c.folds > 0, Threads: in.Threads, Memory: c.memory, CheckLabel: fits}, several); err != nil {
 			return nil, err
 		}
 	}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package blazingtext
+
+import (
+	"github.com/sagebrush-ml/sagebrush/internal/algo"
+)
+
+// documents is labelled lines of text, made ready: the rows of the input matrix
+// that each is the mean of, and its labels.
+type documents struct {
+	rows        []int32
+	starts      []int64 // of each document in rows, and the end
+	labels      []int32
+	labelStarts []int64
+	lines       int // of the text, those without a label or a known word included
+}
+
+func (d *documents) n() int { return len(d.starts) - 1 }
+
+func (d *documents) rowsOf(i int) []int32 { return d.rows[d.starts[i]:d.starts[i+1]] }
+
+func (d *documents) labelsOf(i int) []int32 { return d.labels[d.labelStarts[i]:d.labelStarts[i+1]] }
+
+// unknownLabel is a label that the dictionary lacks: no answer is right.
+const unknownLabel = -1
+
+// documentsOf makes documents of pieces by d. places is as that of countAll, of
+// the words in d, -1 for none. Lines without a label are passed over; a text
+// without any is a client error.
+func documentsOf(pieces []*piece, places [][]int32, d *dictionary, c config, threads *crew) (*documents, error) {
+	made := make([]documents, len(pieces))
+	threads.do(len(pieces), func(i int) {
+		made[i] = pieces[i].documents(places[i], d, c)
+		pieces[i].ids = nil
+	})
+	all := &documents{starts: []int64{0}, labelStarts: []int64{0}}
+	rows, labels, n := 0, 0, 0
+	for i := range made {
+		rows, labels, n = rows+len(made[i].rows), labels+len(made[i].labels), n+made[i].n()
+		all.lines += made[i].lines
+	}
+	if n == 0 {
+		p := pieces[0].text
+		return nil, algo.ClientErrorf("%s: none of %d lines has a label and a known word; lines such as \"%s1 a text\" were expected", p.Name, all.lines, labelPrefix)
+	}
+	all.rows, all.labels = make([]int32, 0, rows), make([]int32, 0, labels)
+	for i := range made {
+		rows, labels := int64(len(all.rows)), int64(len(all.labels))
+		for at := range made[i].n() {
+			all.starts = append(all.starts, rows+made[i].starts[at+1])
+			all.labelStarts = append(all.labelStarts, labels+made[i].labelStarts[at+1])
+		}
+		all.rows, all.labels = append(all.rows, made[i].rows...), append(all.labels, made[i].labels...)
+		made[i] = documents{}
+	}
+	return all, nil
+}
+
+func (p *piece) documents(places []int32, d *dictionary, c config) documents {
+	out := documents{starts: []int64{0}, labelStarts: []int64{0}}
+	out.rows = make([]int32, 0, c.ngrams*len(p.ids))
+	var hashes []uint32
+	for _, id := range p.ids {
+		if id != lineEnd {
+			e := &p.words.entries[id]
+			at := places[id]
+			switch {
+			case isLabel(e.word):
+				label := int32(unknownLabel)
+				if at >= 0 {
+					label = at - int32(d.nwords)
+				}
+				out.labels = append(out.labels, label)
+			default:
+				if at >= 0 {
+					out.rows = append(out.rows, at)
+				}
+				hashes = append(hashes, e.hash)
+			}
+			continue
+		}
+		out.lines++
+		row, label := out.starts[out.n()], out.labelStarts[out.n()]
+		out.rows = wordNgrams(out.rows, hashes, c.ngrams, c.buckets, d.nwords)
+		if hashes = hashes[:0]; int64(len(out.rows)) > row && int64(len(out.labels)) > label {
+			out.starts, out.labelStarts = append(out.starts, int64(len(out.rows))), append(out.labelStarts, int64(len(out.labels)))
+		} else {
+			out.rows, out.labels = out.rows[:row], out.labels[:label]
+		}
+	}
+	return out
+}

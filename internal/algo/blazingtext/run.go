@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package blazingtext
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo"
+)
+
+// classifier trains mode supervised.
+func (r *run) classifier(ctx context.Context) (algo.Model, error) {
+	pieces, all, places, release, err := r.read("train")
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	d, place, err := r.dictionary(all)
+	if err != nil {
+		return nil, err
+	}
+	train, err := documentsOf(pieces, onto(places, place), d, r.config, r.crew)
+	if err != nil {
+		return nil, inChannel("train", err)
+	}
+	var valid *documents
+	if r.in.Channels["validation"] != nil {
+		if valid, err = r.validation(d); err != nil {
+			return nil, err
+		}
+		r.in.Print("Loaded validation data.")
+	} else if r.earlyStopping {
+		return nil, algo.ClientErrorf("Hyperparameter early_stopping: the channel validation is needed, and is missing")
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	l := newClassifier(r.config, d, train, r.crew)
+	stopped, err := r.epochsOf(ctx, l, d, valid)
+	if err != nil {
+		return nil, err
+	}
+	if !stopped {
+		r.in.Print("#train_accuracy: %.4f", l.accuracy(train))
+		r.in.Print("Number of train examples: %d", train.n())
+		if valid != nil {
+			r.in.Print("#validation_accuracy: %.4f", l.accuracy(valid))
+			r.in.Print("Number of validation examples: %d", valid.n())
+		}
+	}
+	used := make([]bool, l.in.rows)
+	for _, row := range train.rows {
+		used[row] = true
+	}
+	for i := range d.nwords {
+		used[i] = true
+	}
+	return newModel(r.header(d), d, withoutZeros(l.in, used), l.in.rows, l.out), nil
+}
+
+// epochsOf trains l. stopped tells that ctx ended it in the middle.
+func (r *run) epochsOf(ctx context.Context, l *classifier, d *dictionary, valid *documents) (stopped bool, err error) {
+	r.begin(float64(d.tokens) * float64(r.epochs))
+	var kept struct {
+		in, out  []float32
+		accuracy float64
+		epoch    int
+	}
+	done := 0.0
+	for epoch := range r.epochs {
+		err := l.learn(ctx, func(share float64, rate float32) {
+			done = share
+			r.progress(share, rate)
+		})
+		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+			stopped = true
+			break
+		} else if err != nil {
+			return false, err
+		}
+		done = float64(epoch+1) / float64(r.epochs)
+		if !r.earlyStopping {
+			continue
+		}
+		accuracy := l.accuracy(valid)
+		r.in.Print("-------------- End of epoch: %d", epoch+1)
+		r.in.Print("Validation accuracy: %.6g", accuracy)
+		if kept.in == nil || accuracy > kept.accuracy {
+			r.in.Print("Validation accuracy improved! Storing best weights...")
+			kept.in, kept.out = append(kept.in[:0], l.in.v...), append(kept.out[:0], l.out.v...)
+			kept.accuracy, kept.epoch = accuracy, epoch+1
+			continue
+		}
+		r.in.Print("Validation accuracy has not improved for last %d epochs.", epoch+1-kept.epoch)
+		if epoch+1 >= r.minEpochs && epoch+1-kept.epoch >= r.patience {
+			r.in.Print("Reached patience. Terminating training.")
+			break
+		}
+	}
+	r.end(done)
+	if kept.in != nil && !stopped {
+		l.in.v, l.out.v = kept.in, kept.out
+		r.in.Print("Best epoch: %d", kept.epoch)
+		r.in.Print("Best validation accuracy: %.6g", kept.accuracy)
+	}
+	return stopped, nil
+}
+
+// validation reads the channel validation with the words of d.
+func (r *run) validation(d *dictionary) (*documents, error) {
+	pieces, all, places, release, err := r.read("validation")
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	place := make([]int32, len(all.entries))
+	for i, e := range all.entries {
+		place[i] = d.find(e.word, e.hash)
+	}
+	valid, err := documentsOf(pieces, onto(places, place), d, r.config, r.crew)
+	if err != nil {
+		return nil, inChannel("validation", err)
+	}
+	return valid, nil
+}
+
+func inChannel(name string, err error) error {
+	if algo.IsClientError(err) {
+		return algo.ClientErrorf("%s channel: %w", name, err)
+	}
+	return err
+}
+
+// vectors trains the other modes.
+func (r *run) vectors(ctx context.Context) (algo.Model, error) {
+	peers := r.in.Peers
+	pieces, all, places, release, err := r.read("train")
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if peers.Size() > 1 && r.in.Channels["train"].Sharded {
+		own := all
+		var at []int32
+		if all, at, err = together(ctx, peers, own); err != nil {
+			return nil, err
+		}
+		places = onto(places, at)
+	}
+	d, place, err := r.dictionary(all)
+	if err != nil {
+		return nil, err
+	}
+	text := wordsOf(pieces, onto(places, place), d)
+	if peers.Size() > 1 && !r.in.Channels["train"].Sharded { // all have all of it
+		n := len(text)
+		text = text[peers.Rank()*n/peers.Size() : (peers.Rank()+1)*n/peers.Size()]
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	e := newEmbedder(r.config, d, text, r.crew)
+	e.host = peers.Rank()
+	if err := r.learn(ctx, e); err != nil {
+		return nil, err
+	}
+	m := newModel(r.header(d), d, withoutZeros(e.in, e.used), e.in.rows, e.out)
+	if r.evaluation {
+		if err := r.evaluate(m); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// wordsOf is the text of all pieces: words of d, and lineEnd.
+func wordsOf(pieces []*piece, places [][]int32, d *dictionary) []int32 {
+	var text []int32
+	for i, p := range pieces {
+		text = slices.Grow(text, len(p.ids))
+		for _, id := range p.ids {
+			switch {
+			case id == lineEnd:
+				if len(text) > 0 && text[len(text)-1] != lineEnd {
+					text = append(text, lineEnd)
+				}
+			case places[i][id] >= 0 && places[i][id] < int32(d.nwords):
+				text = append(text, places[i][id])
+			}
+		}
+		p.ids = nil
+	}
+	return text
+}
+
+// learn trains e, with the other hosts where there are some. It goes on with what
+// there is when ctx ends and there are none.
+func (r *run) learn(ctx context.Context, e *embedder) error {
+	peers := r.in.Peers
+	r.begin(float64(e.dict.tokens) * float64(r.epochs))
+	share := []float64{float64(len(e.text))}
+	if err := peers.SumFloats(ctx, share); err != nil {
+		return err
+	}
+	weight := float64(len(e.text)) / max(share[0], 1)
+	steps := 1
+	if peers.Size() > 1 {
+		steps = meansPerEpoch
+	}
+	done := 0.0
+	for range r.epochs {
+		for step := range steps {
+			err := e.learn(ctx, step*len(e.text)/steps, (step+1)*len(e.text)/steps, func(share float64, rate float32) {
+				done = share
+				r.progress(share, rate)
+			})
+			if err != nil && peers.Size() < 2 && errors.Is(err, ctx.Err()) {
+				r.end(done)
+				return nil
+			} else if err != nil {
+				return err
+			}
+			if peers.Size() < 2 {
+				continue
+			}
+			if err := average(ctx, peers, e.in, e.used, weight); err != nil {
+				return err
+			}
+			if err := average(ctx, peers, e.out, nil, weight); err != nil {
+				return err
+			}
+		}
+		e.epoch++
+	}
+	r.end(1)
+	return nil
+}
+
+// evaluate measures mean_rho where there are word pairs.
+func (r *run) evaluate(m *Model) error {
+	ch := r.in.Channels["evaluation"]
+	if ch == nil {
+		r.in.Print("Evaluation is skipped: WordSimilarity-353 is not part of this program. Give word pairs by the channel \"evaluation\" to have #mean_rho.")
+		return nil
+	}
+	rho, scores, ok, err := m.evaluate(ch)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		r.in.Print("Evaluation is skipped: fewer than two of the word pairs are of words that the text has.")
+		return nil
+	}
+	if m.evaluation, err = document(rho, scores); err != nil {
+		return err
+	}
+	r.in.Print("#mean_rho: %.6f", rho)
+	return nil
+}

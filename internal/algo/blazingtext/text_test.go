@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package blazingtext
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/data"
+	"github.com/sagebrush-ml/sagebrush/internal/recordio"
+)
+
+// written is the text of a channel of one file.
+func written(t *testing.T, ch *algo.Channel, content string) (string, error) {
+	t.Helper()
+	ch.Name, ch.Dir = "train", filepath.Join(t.TempDir(), "train")
+	if err := os.MkdirAll(ch.Dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(ch.Dir, "x"), []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	texts, release, err := readText(ch)
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	var b strings.Builder
+	for _, text := range texts {
+		b.Write(text.Bytes)
+	}
+	return b.String(), nil
+}
+
+// records frames values as the feeder does in Pipe mode.
+func records(values ...string) string {
+	var b []byte
+	for _, v := range values {
+		h, err := recordio.Header(int64(len(v)))
+		if err != nil {
+			panic(err)
+		}
+		b = append(append(append(b, h[:]...), v...), recordio.Padding(int64(len(v)))...)
+	}
+	return string(b)
+}
+
+func TestAugmentedManifests(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		ch      algo.Channel
+		content string
+		want    string
+		bad     bool
+	}{
+		{"attributes as records", algo.Channel{Wrapped: true}, records("good\ntext", "1", "bad", "[2, 3]", "so so", "x"), "__label__1 good text\n__label__2 __label__3 bad\n__label__x so so\n", false},
+		{"lines as records", algo.Channel{Wrapped: true, ContentType: "application/jsonlines"}, records(`{"source": "good", "label": 1}`+"\n", `{"source": "bad", "label": "2"}`), "__label__1 good\n__label__2 bad\n", false},
+		{"texts as records", algo.Channel{Wrapped: true}, records("__label__1 good\n", "__label__2 bad"), "__label__1 good\n__label__2 bad", false},
+		{"half a sample", algo.Channel{Wrapped: true}, records("good"), "an odd number of records, 1", true},
+		{"a label that is none", algo.Channel{Wrapped: true}, records("good", "{}"), "", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := written(t, &c.ch, c.content)
+			if c.bad {
+				if !algo.IsClientError(err) || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("%q, %v", got, err)
+				}
+			} else if err != nil || got != c.want {
+				t.Errorf("%q, %v, want %q", got, err, c.want)
+			}
+		})
+	}
+}
+
+// TestPiecesCountAsTheWhole cuts text at all places that pieces may end at.
+func TestPiecesCountAsTheWhole(t *testing.T) {
+	text := []data.Text{{Name: "a", Bytes: []byte("\xef\xbb\xbfone two\n\ntwo three \t x\r\nlast")}}
+	c := newCrew(1)
+	defer c.close()
+	all, _, err := countAll(cut(text, false), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, _ := all.dictionary(1)
+	var got []string
+	for i, w := range d.words {
+		got = append(got, w+strings.Repeat("'", int(d.counts[i])))
+	}
+	if want := "</s>'''' two'' one' three' x' last'"; strings.Join(got, " ") != want {
+		t.Errorf("%s, want %s", strings.Join(got, " "), want)
+	}
+}
+
+func FuzzText(f *testing.F) {
+	f.Add("__label__1 good\n__label__2 bad", "good", "[1, \"b\"]")
+	f.Add("\x00\xff", "a\nb", "{}")
+	f.Fuzz(func(t *testing.T, text, source, label string) {
+		p := &piece{text: &data.Text{Bytes: []byte(text)}, to: len(text)}
+		if err := p.count(); (err == nil) != utf8.ValidString(text) {
+			t.Errorf("error %v", err)
+		} else if err == nil {
+			sum := int64(0)
+			for _, e := range p.words.entries {
+				sum += e.count
+			}
+			ends := 0
+			for _, id := range p.ids {
+				if id == lineEnd {
+					ends++
+				}
+			}
+			if int(sum) != len(p.ids)-ends {
+				t.Errorf("%d words, %d counted", len(p.ids)-ends, sum)
+			}
+		}
+		if b, err := appendSample(nil, source, []byte(label)); err == nil && (strings.Count(string(b), "\n") != 1 || !isLabel(b)) {
+			t.Errorf("%q", b)
+		}
+	})
+}

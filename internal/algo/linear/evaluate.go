@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linear
+
+import (
+	"math"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
+)
+
+const evalRows = 256 // of a piece of a table that is scored
+
+// score calls do with the scores of t's rows by outputs [first, first+n) of
+// weights, piece by piece, by several goroutines: rows from one on, of which
+// output o of row i is s[i*n+o].
+func (w *work) score(t *table, weights []float32, first, n int, do func(piece, from int, s []float32)) {
+	pieces := (t.Rows + evalRows - 1) / evalRows
+	rooms := make(chan *part, w.pool.threads)
+	for range w.pool.threads {
+		rooms <- new(part)
+	}
+	weights = weights[first*w.width : (first+n)*w.width]
+	w.pool.each(pieces, t.Rows*n*w.width, func(i int) {
+		p := <-rooms
+		defer func() { rooms <- p }()
+		from, to := i*evalRows, min((i+1)*evalRows, t.Rows)
+		p.scores = resize(p.scores, (to-from)*n)
+		if t.Sparse() {
+			rows := make([]int32, 0, evalRows)
+			for r := from; r < to; r++ {
+				rows = append(rows, int32(r))
+			}
+			for o := range n {
+				w.sparseScores(t, rows, weights[o*w.width:(o+1)*w.width], p.scores[o:], n)
+			}
+		} else {
+			p.x = resize(p.x, (to-from)*w.width)
+			for r := from; r < to; r++ {
+				x := p.x[(r-from)*w.width : (r-from+1)*w.width]
+				copy(x, t.Values[r*t.Cols:(r+1)*t.Cols])
+				if w.useBias {
+					x[w.width-1] = 1
+				}
+			}
+			vec.MulT(p.scores, p.x, weights, to-from, n, w.width)
+		}
+		do(i, from, p.scores)
+	})
+}
+
+// losses gives the mean loss of each model on the rows of all hosts.
+func (w *work) losses(t *table, weights []float32) ([]float64, error) {
+	models := len(w.set)
+	byPiece := make([][]float64, (t.Rows+evalRows-1)/evalRows)
+	w.score(t, weights, 0, w.outputs, func(piece, from int, s []float32) {
+		p := part{y: t.Label[from : from+len(s)/w.outputs]}
+		w.slopes(&p, 0, models, s, w.outputs)
+		byPiece[piece] = p.losses
+	})
+	sums := make([]float64, models)
+	for _, losses := range byPiece {
+		for m, v := range losses {
+			sums[m] += v
+		}
+	}
+	if err := w.in.Peers.SumFloats(w.all, sums); err != nil {
+		return nil, err
+	}
+	for m := range sums {
+		sums[m] *= w.back / float64(t.total)
+	}
+	return sums, nil
+}
+
+// scoresOf gives the scores of the first rows of t by one model: classes of each
+// row.
+func (w *work) scoresOf(t *table, weights []float32, model int) []float32 {
+	out := make([]float32, t.Rows*w.classes)
+	w.score(t, weights, model*w.classes, w.classes, func(_, from int, s []float32) {
+		copy(out[from*w.classes:], s)
+	})
+	return out
+}
+
+// cells is how many cells the scores of a model are sorted into to compare it
+// with others.
+const cells = 1 << 12
+
+// criteria gives, for each model of a binary classifier, its value of the
+// criterion at the best threshold, negative so that less is better. Thresholds
+// are the edges of cells of equal width: the threshold of the one that is chosen
+// is found exactly afterwards.
+func (w *work) criteria(t *table, weights []float32) ([]float64, error) {
+	models, rows := len(w.set), w.calibrationRows(t)
+	most := make([]float64, 2*models) // greatest score and greatest negative one
+	all := make([]float32, t.Rows*models)
+	w.score(t, weights, 0, models, func(_, from int, s []float32) {
+		for m := range models {
+			to := all[m*t.Rows+from:]
+			for i := range len(s) / models {
+				to[i] = s[i*models+m]
+			}
+		}
+	})
+	for i := range most {
+		most[i] = math.Inf(-1)
+	}
+	w.pool.each(models, len(all), func(m int) {
+		lo, hi := float32(math.Inf(1)), float32(math.Inf(-1))
+		for _, v := range all[m*t.Rows : m*t.Rows+rows] {
+			lo, hi = min(lo, v), max(hi, v)
+		}
+		if rows > 0 {
+			most[2*m], most[2*m+1] = float64(hi), -float64(lo)
+		}
+	})
+	if err := w.in.Peers.MaxFloats(w.all, most); err != nil {
+		return nil, err
+	}
+	counts := make([]int64, models*cells*2)
+	w.pool.each(models, len(all)*3, func(m int) {
+		own := counts[m*cells*2 : (m+1)*cells*2]
+		lo := -most[2*m+1]
+		by := (cells - 1) / max(most[2*m]-lo, 1e-30)
+		of := all[m*t.Rows:]
+		for i, y := range t.Label[:rows] {
+			cell := (float64(of[i]) - lo) * by
+			if cell != cell {
+				cell = 0
+			}
+			own[min(max(int(cell), 0), cells-1)*2+int(y)]++
+		}
+	})
+	if err := w.in.Peers.SumInts(w.all, counts); err != nil {
+		return nil, err
+	}
+	values := make([]float64, models)
+	for m := range values {
+		values[m] = math.Inf(1)
+		if lo, hi := -most[2*m+1], most[2*m]; lo <= hi && !math.IsInf(lo, 0) && !math.IsInf(hi, 0) {
+			values[m] = -w.bestCut(counts[m*cells*2:(m+1)*cells*2], nil).value
+		}
+	}
+	return values, nil
+}
+
+// calibrationRows is how many of t's first rows thresholds are chosen by.
+func (w *work) calibrationRows(t *table) int { return min(max(w.calibration-t.from, 0), t.Rows) }
+
+// cut is a threshold: rows from cell on are labelled 1.
+type cut struct {
+	cell  int
+	value float64 // of the criterion
+}
+
+// bestCut finds the cut with the greatest value of the criterion. counts are the
+// rows labelled 0 and 1 of each cell, in the order of scores. Among equal ones it
+// takes that whose score is nearest to 0, told by at; nil takes the first.
+func (w *work) bestCut(counts []int64, at func(cell int) float64) cut {
+	var c confusion
+	for i := 0; i < len(counts); i += 2 {
+		c.falsePositive += float64(counts[i])
+		c.truePositive += float64(counts[i+1])
+	}
+	best, reached := cut{value: math.Inf(-1)}, false
+	for cell := 0; ; cell++ {
+		value, ok := w.value(c)
+		better := value > best.value
+		if value == best.value && at != nil {
+			better = math.Abs(at(cell)) < math.Abs(at(best.cell))
+		}
+		if ok && !reached || ok == reached && better {
+			best, reached = cut{cell, value}, ok
+		}
+		if 2*cell == len(counts) {
+			return best
+		}
+		zeros, ones := float64(counts[2*cell]), float64(counts[2*cell+1])
+		c.falsePositive -= zeros
+		c.trueNegative += zeros
+		c.truePositive -= ones
+		c.falseNegative += ones
+	}
+}
+
+// value is the criterion of a confusion matrix. ok is false where it misses the
+// target; value is then how near it comes.
+func (w *work) value(c confusion) (value float64, ok bool) {
+	switch w.criterion {
+	case "f1":
+		return c.fBeta(1), true
+	case "f_beta":
+		return c.fBeta(w.beta), true
+	case "precision_at_target_recall":
+		if r := c.recall(); r < w.targetRecall {
+			return r - 1, false
+		}
+		return c.precision(), true
+	case "recall_at_target_precision":
+		if p := c.precision(); p < w.targetPrecision {
+			return p - 1, false
+		}
+		return c.recall(), true
+	}
+	return c.accuracy(), true
+}

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linear
+
+import (
+	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
+)
+
+// part is a share of a batch: rows of a dense table for all models, or all rows
+// of a sparse one for one model. How a batch is divided hangs on its size alone,
+// so that sums have one order with any number of threads.
+type part struct {
+	x        []float32 // rows×width, the bias's 1 last
+	scores   []float32
+	room     []float32 // for probabilities
+	slopes   []float32 // outputs×rows
+	y        []float32
+	gradient []float32 // outputs×width
+	losses   []float64 // by model
+}
+
+// resize gives s with length n; the content is not defined.
+func resize[T any](s []T, n int) []T {
+	if cap(s) >= n {
+		return s[:n]
+	}
+	return make([]T, n)
+}
+
+const (
+	partRows    = 128     // of a dense part, or more
+	maxParts    = 16      // of a batch
+	partWeights = 1 << 22 // of all parts' gradients
+)
+
+// batchOf makes a step by batch b of nb and adds its losses. stop says that a
+// host has been told to stop, and that no step was made.
+func (w *work) batchOf(t *table, b, nb, epoch int, losses []float64) (stop bool, err error) {
+	from, to := b*t.total/nb, (b+1)*t.total/nb
+	w.choose(t, from, to)
+	if t.Sparse() {
+		w.sparseParts(t)
+	} else {
+		w.denseParts(t)
+	}
+	if w.in.Peers.Size() > 1 {
+		return w.together(epoch*nb+b, b, to-from, losses)
+	}
+	if w.ctx.Err() != nil {
+		return true, nil
+	}
+	for p := range w.parts {
+		for m, v := range w.parts[p].losses {
+			losses[m] += v
+		}
+	}
+	mean := 1 / float32(to-from)
+	w.pool.each(w.outputs, w.outputs*w.width*(8+len(w.parts)), func(o int) {
+		at := o * w.width
+		g := w.parts[0].gradient[at : at+w.width]
+		for p := 1; p < len(w.parts); p++ {
+			vec.Axpy(1, w.parts[p].gradient[at:at+w.width], g)
+		}
+		for i := range g {
+			g[i] *= mean
+		}
+		w.update(o, epoch*nb+b, b, g)
+	})
+	return false, nil
+}
+
+// together is the rest of batchOf on several hosts: gradients, losses and
+// whether to stop are added up.
+func (w *work) together(step, b, rows int, losses []float64) (stop bool, err error) {
+	clear(w.sum)
+	n := w.outputs * w.width
+	for p := range w.parts {
+		for i, v := range w.parts[p].gradient[:n] {
+			w.sum[i] += float64(v)
+		}
+		for m, v := range w.parts[p].losses {
+			w.sum[n+m] += v
+		}
+	}
+	last := len(w.sum) - 1
+	if w.ctx.Err() != nil {
+		w.sum[last] = 1
+	}
+	if err := w.in.Peers.SumFloats(w.all, w.sum); err != nil || w.sum[last] > 0 {
+		return true, err
+	}
+	for m := range losses {
+		losses[m] += w.sum[n+m]
+	}
+	w.pool.each(w.outputs, n*8, func(o int) {
+		g := resize(w.parts[0].gradient, n)[o*w.width : (o+1)*w.width]
+		for i := range g {
+			g[i] = float32(w.sum[o*w.width+i] / float64(rows))
+		}
+		w.update(o, step, b, g)
+	})
+	return false, nil
+}
+
+// denseParts fills parts from the rows of a dense table.
+func (w *work) denseParts(t *table) {
+	rows := len(w.rows)
+	n := max(1, min((rows+partRows-1)/partRows, maxParts, partWeights/(w.outputs*w.width)))
+	w.parts = resize(w.parts, n)
+	cost := rows * w.outputs * (w.width/8 + 6)
+	w.pool.each(n, cost, func(i int) {
+		p := &w.parts[i]
+		own := w.rows[i*rows/n : (i+1)*rows/n]
+		p.x, p.y = resize(p.x, len(own)*w.width), resize(p.y, len(own))
+		for r, row := range own {
+			to := p.x[r*w.width : (r+1)*w.width]
+			copy(to, t.Values[int(row)*t.Cols:(int(row)+1)*t.Cols])
+			if w.useBias {
+				to[w.width-1] = 1
+			}
+			p.y[r] = t.Label[row]
+		}
+		p.scores = resize(p.scores, len(own)*w.outputs)
+		vec.MulT(p.scores, p.x, w.weights, len(own), w.outputs, w.width)
+		w.slopes(p, 0, len(w.set), p.scores, w.outputs)
+		p.gradient = resize(p.gradient, w.outputs*w.width)
+		vec.Mul(p.gradient, p.slopes, p.x, w.outputs, w.width, len(own))
+	})
+}
+
+// slopes fills slopes and losses of p for the models from one to before another,
+// whose scores of row i are at scores[i*stride:].
+func (w *work) slopes(p *part, from, to int, scores []float32, stride int) {
+	rows := len(p.y)
+	p.slopes = resize(p.slopes, (to-from)*w.classes*rows)
+	p.room = resize(p.room, rows*max(stride, w.classes))
+	if w.loss.name == "logistic" {
+		vec.Sigmoid(p.room, scores[:rows*stride])
+	}
+	p.losses = resize(p.losses, len(w.set))
+	clear(p.losses)
+	for m := from; m < to; m++ {
+		at := (m - from) * w.classes
+		if rows == 0 {
+			continue
+		}
+		g := p.slopes[at*rows : (at+w.classes)*rows]
+		if w.kind == multiclass {
+			p.losses[m] = softmax(g, scores[at:], p.room, stride, w.classes, p.y, w.classWeights)
+		} else {
+			p.losses[m] = w.scaled.slope(g, scores[at:], p.room[at:], stride, p.y, float32(w.set[m].positive))
+		}
+	}
+}
+
+// sparseParts fills parts from the rows of a sparse table: part 0 gets the
+// gradients of all models, each of which is a piece of the work.
+func (w *work) sparseParts(t *table) {
+	rows := len(w.rows)
+	stored := 0
+	for _, row := range w.rows {
+		stored += int(t.Start[row+1] - t.Start[row])
+	}
+	// Each model's piece is a part with its own slopes; their gradients lie in
+	// the first part's, and the losses of one are 0 for the other models.
+	w.parts = resize(w.parts, 1)
+	p0 := &w.parts[0]
+	p0.gradient = resize(p0.gradient, w.outputs*w.width)
+	p0.losses = resize(p0.losses, len(w.set))
+	p0.y = resize(p0.y, rows)
+	for r, row := range w.rows {
+		p0.y[r] = t.Label[row]
+	}
+	w.pieces = resize(w.pieces, len(w.set))
+	w.pool.each(len(w.set), w.outputs*(stored*2+w.width+rows*6), func(m int) {
+		p := &w.pieces[m]
+		p.y = p0.y
+		p.scores = resize(p.scores, rows*w.classes)
+		for c := range w.classes {
+			w.sparseScores(t, w.rows, w.weights[(m*w.classes+c)*w.width:], p.scores[c:], w.classes)
+		}
+		w.slopes(p, m, m+1, p.scores, w.classes)
+		p0.losses[m] = p.losses[m]
+		for c := range w.classes {
+			at := (m*w.classes + c) * w.width
+			w.sparseGradient(t, p.slopes[c*rows:(c+1)*rows], p0.gradient[at:at+w.width])
+		}
+	})
+}
+
+// sparseScores writes the scores of rows of t by the weights x to s, stride
+// apart.
+func (w *work) sparseScores(t *table, rows []int32, x, s []float32, stride int) {
+	base := float32(0)
+	if w.useBias {
+		base = x[w.width-1]
+	}
+	if w.scaler.shift != nil {
+		base -= vec.Dot(w.scaler.shift, x)
+	}
+	for r, row := range rows {
+		from, to := t.Start[row], t.Start[row+1]
+		s[r*stride] = base + vec.SparseDot(t.Values[from:to], t.Index[from:to], x)
+	}
+}
+
+// sparseGradient writes the gradient of one output, by the slopes of the batch.
+func (w *work) sparseGradient(t *table, slopes, g []float32) {
+	clear(g)
+	total := float32(0)
+	for r, row := range w.rows {
+		d := slopes[r]
+		if d == 0 {
+			continue
+		}
+		total += d
+		from, to := t.Start[row], t.Start[row+1]
+		vec.SparseAxpy(d, t.Values[from:to], t.Index[from:to], g)
+	}
+	if w.scaler.shift != nil {
+		vec.Axpy(-total, w.scaler.shift, g)
+	}
+	if w.useBias {
+		g[w.width-1] = total
+	}
+}
