@@ -86,6 +86,7 @@ type Matrix struct {
 
 	Label  []float32 // Rows, or nil
 	Weight []float32 // Rows, or nil for all 1
+	Groups []int     // where each query group of a ranking begins, and Rows; nil where rows tell of none
 }
 
 // Sparse reports whether m is in CSR form.
@@ -127,7 +128,13 @@ type Input struct {
 	Peers    *collective.Group   // the Hosts of an algorithm whose Spec says Distributed; nil for one
 	Threads  int                 // worker goroutines to use, ≥ 1
 	Log      *slog.Logger        // diagnostics
-	Print    func(format string, args ...any)
+	// Checkpoints is the folder for what an interrupted job goes on with, "" where
+	// the job keeps none. What lies there when Train begins is of an earlier attempt.
+	Checkpoints string
+	// Output is the folder whose content becomes output.tar.gz, /opt/ml/output/data;
+	// it may not be there yet. "" where there is none.
+	Output string
+	Print  func(format string, args ...any)
 	// Print writes one line to the job's log exactly as given: the lines that
 	// metric regexes match. A tab stays a tab; the log pipeline escapes it.
 }

@@ -86,7 +86,22 @@ func readInput(spec Spec, root string) (Input, error) {
 			Sharded:     c.S3DistributionType == "ShardedByS3Key",
 		}
 	}
-	return Input{Params: params, Channels: channels, Host: where.Host, Hosts: where.Hosts}, nil
+	var kept struct{ LocalPath string }
+	if err := readJSON(root, "checkpointconfig.json", &kept); err != nil {
+		return Input{}, err
+	}
+	return Input{
+		Params: params, Channels: channels, Host: where.Host, Hosts: where.Hosts,
+		Checkpoints: below(root, kept.LocalPath), Output: filepath.Join(root, "output", "data"),
+	}, nil
+}
+
+// below gives a path that a container knows, which has root as /opt/ml.
+func below(root, path string) string {
+	if rel, err := filepath.Rel("/opt/ml", path); path != "" && err == nil && filepath.IsLocal(rel) {
+		return filepath.Join(root, rel)
+	}
+	return path
 }
 
 // flatten makes the values of hyperparameters.json text. The service writes

@@ -15,6 +15,14 @@ type Config struct {
 	HyperParameters map[string]string
 	Channels        map[string]Channel
 	Resources       Resources
+	Checkpoints     *Checkpoints // nil where the job keeps none
+}
+
+// Checkpoints is checkpointconfig.json: where a container keeps what it needs to
+// go on after an interruption.
+type Checkpoints struct {
+	S3URI     string `json:"S3Uri"`
+	LocalPath string `json:"LocalPath"` // inside the container
 }
 
 // Channel is one channel in inputdataconfig.json.
@@ -80,6 +88,9 @@ func (d Dir) WriteConfig(c Config) error {
 		"hyperparameters.json": orEmpty(c.HyperParameters),
 		"inputdataconfig.json": orEmpty(c.Channels),
 		"resourceconfig.json":  c.Resources,
+	}
+	if c.Checkpoints != nil {
+		files["checkpointconfig.json"] = c.Checkpoints
 	}
 	for name, v := range files {
 		b, err := json.Marshal(v)

@@ -68,15 +68,17 @@ func TestConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := d.WriteConfig(Config{
-		Channels:  map[string]Channel{"train": {TrainingInputMode: "File", S3DistributionType: "FullyReplicated", RecordWrapperType: "None"}},
-		Resources: Resources{Host: "algo-1", Hosts: []string{"algo-2", "algo-1"}, InstanceType: "ml.m5.large"},
+		Channels:    map[string]Channel{"train": {TrainingInputMode: "File", S3DistributionType: "FullyReplicated", RecordWrapperType: "None"}},
+		Resources:   Resources{Host: "algo-1", Hosts: []string{"algo-2", "algo-1"}, InstanceType: "ml.m5.large"},
+		Checkpoints: &Checkpoints{S3URI: "s3://bucket/c", LocalPath: "/opt/ml/checkpoints"},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]string{
-		"hyperparameters.json": `{}`,
-		"inputdataconfig.json": `{"train":{"TrainingInputMode":"File","S3DistributionType":"FullyReplicated","RecordWrapperType":"None"}}`,
+		"checkpointconfig.json": `{"S3Uri":"s3://bucket/c","LocalPath":"/opt/ml/checkpoints"}`,
+		"hyperparameters.json":  `{}`,
+		"inputdataconfig.json":  `{"train":{"TrainingInputMode":"File","S3DistributionType":"FullyReplicated","RecordWrapperType":"None"}}`,
 		"resourceconfig.json": `{"current_host":"algo-1","current_instance_type":"ml.m5.large","current_group_name":"homogeneousCluster",` +
 			`"hosts":["algo-1","algo-2"],"instance_groups":[{"instance_group_name":"homogeneousCluster","instance_type":"ml.m5.large",` +
 			`"hosts":["algo-1","algo-2"]}],"network_interface_name":"eth0"}`,

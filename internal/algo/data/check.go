@@ -84,6 +84,17 @@ func orMissing(v float32) string {
 func placeOf(sources []source, format Format, row int) string {
 	for i := range sources {
 		src := &sources[i]
+		if format == Parquet {
+			var f columnFile
+			if f.open(src) != nil {
+				break
+			}
+			if n := int(f.file.NumRows()); row >= n {
+				row -= n
+				continue
+			}
+			return fmt.Sprintf("file %s, row %d", src.name, row+1)
+		}
 		if format == RecordIO {
 			r := recordio.NewReader(bytes.NewReader(src.b), 0)
 			n := 0

@@ -162,4 +162,5 @@ func clearMatrix(m *algo.Matrix) {
 	m.Rows, m.Cols = 0, 0
 	m.Values, m.Index, m.Start = m.Values[:0], m.Index[:0], m.Start[:0]
 	m.Label, m.Weight = m.Label[:0], m.Weight[:0]
+	m.Groups = nil
 }

@@ -9,14 +9,16 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/spill"
 )
 
 // ReadLibSVM reads a libsvm payload into a sparse matrix: on each line
-// label[:weight], an optional qid:n (which is passed over), then index:value;
-// '#' opens a comment. The column is the index as written, as XGBoost takes
+// label[:weight], qid:n on all rows or on none, then index:value; '#' opens a
+// comment. Rows that follow one another with the same qid are a query group;
+// with opts.NoLabel qid:n is passed over. The column is the index as written, as XGBoost takes
 // it: it is not shifted where indices begin at 1. nan is missing. With
 // opts.NoLabel a line may begin with a label, which is passed over, or with
 // its first feature. Its errors are client errors that tell the line, from 1.
@@ -37,6 +39,7 @@ type part struct {
 	rows, values int
 	cols         int
 	weights      bool
+	queries      []uint64 // the qid of each row; nil where they have none
 }
 
 // libsvmReader reads the chunks of one table.
@@ -89,8 +92,46 @@ func readLibSVM(m *algo.Matrix, sources []source, opts Options) error {
 		return err
 	}
 	r.closeGaps(parts[:len(chunks)])
+	return r.group(chunks, parts[:len(chunks)])
+}
+
+// group makes the query groups of the table.
+func (r *libsvmReader) group(chunks []chunk, parts []part) error {
+	r.m.Groups = nil
+	if r.opts.NoLabel {
+		return nil
+	}
+	var groups []int
+	var first *part // with rows
+	var last uint64
+	row := 0
+	for i := range parts {
+		p := &parts[i]
+		if p.rows == 0 {
+			continue
+		}
+		if first == nil {
+			first = p
+		}
+		if (p.queries == nil) != (first.queries == nil) {
+			return chunks[i].errorAt(0, "%s", someQueries)
+		}
+		for _, q := range p.queries {
+			if row == 0 || q != last {
+				groups = append(groups, row)
+			}
+			last = q
+			row++
+		}
+	}
+	if groups != nil {
+		r.m.Groups = append(groups, row)
+	}
 	return nil
 }
+
+// someQueries is what is wrong where qid:n is missing in a file that has it.
+const someQueries = "some rows have qid:n and others do not"
 
 // closeGaps moves rows and values of each part behind those of the part before
 // and makes the row starts, which count from the part's own first value, those
@@ -159,6 +200,9 @@ func (r *libsvmReader) read(c chunk, p *part) error {
 			return c.errorAt(i, "%s", problem)
 		}
 		row++
+		if p.queries != nil && len(p.queries) != row-p.row {
+			return c.errorAt(i, "%s", someQueries)
+		}
 		i = end
 	}
 	p.rows, p.values = row-p.row, value-p.value
@@ -218,7 +262,14 @@ func (r *libsvmReader) features(line []byte, at, value int, p *part) (next int, 
 		index, i, ok := scanIndex(line, at)
 		if !ok {
 			word := token(line, at)
-			if bytes.HasPrefix(word, []byte("qid:")) && value == first {
+			if id, ok := bytes.CutPrefix(word, []byte("qid:")); ok && value == first {
+				n, err := strconv.ParseUint(string(id), 10, 64)
+				if err != nil {
+					return 0, shown(word) + " is not qid:n with a whole number n"
+				}
+				if !r.opts.NoLabel {
+					p.queries = append(p.queries, n)
+				}
 				at += len(word)
 				continue
 			}

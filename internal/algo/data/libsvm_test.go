@@ -24,8 +24,12 @@ func TestReadLibSVM(t *testing.T) {
 			Values: []float32{5}, Index: []int32{1}, Start: []int64{0, 1}, Label: []float32{1}}},
 		{"weights, where one is missing", "1:0.5 0:1\n0 0:2\n", Options{}, algo.Matrix{Rows: 2, Cols: 1,
 			Values: []float32{1, 2}, Index: []int32{0, 0}, Start: []int64{0, 1, 2}, Label: []float32{1, 0}, Weight: []float32{0.5, 1}}},
-		{"comments, query numbers, blank lines and tabs", "# head\n1 qid:3 0:1 # 9:9\n\n0\t2:2\r\n", Options{}, algo.Matrix{Rows: 2, Cols: 3,
-			Values: []float32{1, 2}, Index: []int32{0, 2}, Start: []int64{0, 1, 2}, Label: []float32{1, 0}}},
+		{"comments, query numbers, blank lines and tabs", "# head\n1 qid:3 0:1 # 9:9\n\n0 qid:3\t2:2\r\n", Options{}, algo.Matrix{Rows: 2, Cols: 3,
+			Values: []float32{1, 2}, Index: []int32{0, 2}, Start: []int64{0, 1, 2}, Label: []float32{1, 0}, Groups: []int{0, 2}}},
+		{"a query that comes back", "1 qid:3 0:1\n0 qid:3 0:2\n0 qid:18446744073709551615\n1 qid:3\n", Options{}, algo.Matrix{Rows: 4, Cols: 1,
+			Values: []float32{1, 2}, Index: []int32{0, 0}, Start: []int64{0, 1, 2, 2, 2}, Label: []float32{1, 0, 0, 1}, Groups: []int{0, 2, 3, 4}}},
+		{"a payload with a query", "qid:3 0:1\n", Options{NoLabel: true}, algo.Matrix{Rows: 1, Cols: 1,
+			Values: []float32{1}, Index: []int32{0}, Start: []int64{0, 1}}},
 		{"features out of order", "1 5:5 2:2 9:9\n", Options{}, algo.Matrix{Rows: 1, Cols: 10,
 			Values: []float32{2, 5, 9}, Index: []int32{2, 5, 9}, Start: []int64{0, 3}, Label: []float32{1}}},
 		{"nan is not stored", "1 0:nan 1:1\n", Options{}, algo.Matrix{Rows: 1, Cols: 2,
@@ -41,7 +45,8 @@ func TestReadLibSVM(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got.Rows != c.want.Rows || got.Cols != c.want.Cols || !same(got.Values, c.want.Values) || !slices.Equal(got.Index, c.want.Index) ||
-				!slices.Equal(got.Start, c.want.Start) || !same(got.Label, c.want.Label) || !same(got.Weight, c.want.Weight) {
+				!slices.Equal(got.Start, c.want.Start) || !same(got.Label, c.want.Label) || !same(got.Weight, c.want.Weight) ||
+				!slices.Equal(got.Groups, c.want.Groups) {
 				t.Errorf("%+v\nwant %+v", *got, c.want)
 			}
 		})
@@ -53,6 +58,10 @@ func TestReadLibSVMErrors(t *testing.T) {
 		{"CSV under the default content type", "1,2,3\n", `line 1: the label "1,2,3" is not a number`},
 		{"a NaN label", "1 0:1\nnan 0:1\n", "line 2: the label is missing or NaN"},
 		{"a bad weight", "1:-2 0:1\n", `line 1: the weight "-2" is not a number that is not negative`},
+		{"rows without a query", "1 qid:1 0:1\n1 0:1\n", "line 2: some rows have qid:n and others do not"},
+		{"rows without a query before", "1 0:1\n1 qid:1 0:1\n", "line 2: some rows have qid:n and others do not"},
+		{"two queries", "1 qid:1 qid:2 0:1\n", "line 1: some rows have qid:n and others do not"},
+		{"a query that is no number", "1 qid:x 0:1\n", `line 1: "qid:x" is not qid:n with a whole number n`},
 		{"no colon", "1 0:1 5\n", `line 1: "5" is not index:value`},
 		{"a negative index", "1 -1:1\n", `line 1: "-1:1" is not index:value`},
 		{"an index beyond 31 bits", "1 99999999999:1\n", `line 1: "99999999999:1" is not index:value`},

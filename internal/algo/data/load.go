@@ -101,8 +101,6 @@ func trainFormat(contentType string, opts Options) (f Format, noLabel bool, err 
 	case f == CSV && size != "" && size != labelSize(opts.NoLabel):
 		return "", false, algo.ClientErrorf("%s is not an accepted csv ContentType. "+
 			"Optional parameter label_size must be equal to %s", contentType, labelSize(opts.NoLabel))
-	case f == Parquet:
-		return "", false, algo.ClientErrorf("ContentType %s is not built yet; use text/csv, text/libsvm or application/x-recordio-protobuf", contentType)
 	}
 	return f, opts.NoLabel, nil
 }
@@ -135,8 +133,8 @@ var spent atomic.Int64
 func Spent() time.Duration { return time.Duration(spent.Load()) }
 
 // Load reads a whole training channel, its files in the order of their paths,
-// as one matrix: of a channel in Pipe mode its first epoch. CSV gives a dense
-// one, libsvm a sparse one, RecordIO-protobuf what its tensors are. Files whose
+// as one matrix: of a channel in Pipe mode its first epoch. CSV and Parquet give
+// a dense one, libsvm a sparse one, RecordIO-protobuf what its tensors are. Files whose
 // names begin with '.' or '_' are passed over. Errors in the data, an empty
 // channel among them, are client errors that name the file, its path below the
 // channel, and the line.
@@ -167,8 +165,13 @@ func load(ch *algo.Channel, opts Options) (*algo.Matrix, error) {
 	defer release()
 	asked := opts
 	opts.NoLabel = noLabel || opts.Unsupervised && format == RecordIO
+	if ch.Pipe && !ch.Wrapped && format == Parquet {
+		sources = cutParquet(sources[0])
+	}
 	m := new(algo.Matrix)
 	switch format {
+	case Parquet:
+		err = readParquet(m, sources, opts)
 	case CSV:
 		err = readCSV(m, sources, opts)
 	case RecordIO:

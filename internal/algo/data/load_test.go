@@ -81,7 +81,7 @@ func TestLoadContentTypes(t *testing.T) {
 		{"text/csv; label_size=1;", "1,2\n", Options{}, ""},
 		{"text/csv;label_size=0", "1,2\n", Options{NoLabel: true}, ""},
 		{"text/csv;label_size=2", "1,2\n", Options{}, "train channel: text/csv;label_size=2 is not an accepted csv ContentType. Optional parameter label_size must be equal to 1"},
-		{"application/x-parquet", "", Options{}, "train channel: ContentType application/x-parquet is not built yet; use text/csv, text/libsvm or application/x-recordio-protobuf"},
+		{"application/x-parquet", "", Options{}, "train channel: file data: is empty, and no Parquet file"},
 		{"image/png", "", Options{}, "train channel: image/png is not an accepted ContentType: csv, libsvm, parquet, recordio-protobuf, " +
 			"text/csv, text/libsvm, text/x-libsvm, application/x-parquet, application/x-recordio-protobuf."},
 		{"text/csv", "\n\n", Options{}, "train channel: 1 file, but no rows"},

@@ -162,7 +162,7 @@ func (g *grower) weigh(n *openNode, h histogram, columns *columns) {
 	rank := g.place.peers.Rank()
 	from, _ := slices.BinarySearch(features, int32(g.parts[rank]))
 	to, _ := slices.BinarySearch(features, int32(g.parts[rank+1]))
-	n.best = g.best(g.b, &g.q, h, n.total, features[from:to])
+	n.best = g.best(g.b, &g.q, h, n.total, features[from:to], n.fence)
 }
 
 // splitBytes is the size of a split on its way.
@@ -176,18 +176,25 @@ func (s split) append(b []byte) []byte {
 	if s.missingLeft {
 		missing = 1
 	}
+	if s.cats != nil {
+		missing |= 2
+	}
 	b = append(b, missing)
 	b = binary.LittleEndian.AppendUint64(b, uint64(s.left.g))
 	return binary.LittleEndian.AppendUint64(b, uint64(s.left.h))
 }
 
 func readSplit(b []byte) split {
-	return split{
+	s := split{
 		gain:    math.Float64frombits(binary.LittleEndian.Uint64(b)),
-		feature: int(binary.LittleEndian.Uint32(b[8:])), bin: int(binary.LittleEndian.Uint32(b[12:])),
-		missingLeft: b[16] == 1,
+		feature: int(binary.LittleEndian.Uint32(b[8:])), bin: int(int32(binary.LittleEndian.Uint32(b[12:]))),
+		missingLeft: b[16]&1 == 1,
 		left:        sums{int64(binary.LittleEndian.Uint64(b[17:])), int64(binary.LittleEndian.Uint64(b[25:]))},
 	}
+	if b[16]&2 != 0 {
+		s.cats = new(categories) // told by shareCategories
+	}
+	return s
 }
 
 // choose gives each of nodes the best of the splits that the hosts have found.
@@ -210,20 +217,22 @@ func (g *grower) choose(ctx context.Context, nodes []*openNode) error {
 			return errPeer
 		}
 	}
+	owners, mine := make([]int, len(nodes)), make([]*categories, len(nodes))
 	for i, n := range nodes {
+		mine[i] = n.best.cats
 		n.best = split{}
-		for _, b := range all {
+		for host, b := range all {
 			s := readSplit(b[i*splitBytes:])
-			if s.feature >= g.b.cols || s.bin >= int(g.b.ptr[s.feature+1]-g.b.ptr[s.feature]) {
+			if s.feature >= g.b.cols || s.bin < -1 || s.bin >= int(g.b.ptr[s.feature+1]-g.b.ptr[s.feature]) {
 				return errPeer
 			}
 			if s.gain > n.best.gain {
-				n.best = s
+				n.best, owners[i] = s, host
 			}
 		}
 		if n.best.gain <= 0 {
 			g.release(n)
 		}
 	}
-	return nil
+	return g.shareCategories(ctx, nodes, owners, mine)
 }

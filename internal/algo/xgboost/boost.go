@@ -31,9 +31,13 @@ type booster struct {
 	workers int
 	peers   *collective.Group // nil for one host
 	sets    []*watched        // train first
-	grow    *grower
+	grow    maker             // nil where no trees are grown
+	line    *linearLearner    // of gblinear
+	out     dropout           // of dart
+	from    *Model            // to go on with; of process_type=update: whose trees are gone over
 	model   *Model
 	print   func(format string, args ...any)
+	before  []float32 // margins of the train rows before the round, of objectives with medians
 }
 
 // boost learns from train, and shows the metrics on it and on valid, which may
@@ -45,6 +49,14 @@ type booster struct {
 func boost(ctx context.Context, c *config, peers *collective.Group, train, valid *algo.Matrix, threads int,
 	print func(string, ...any),
 ) (*Model, error) {
+	return boostFrom(ctx, c, peers, nil, train, valid, threads, print)
+}
+
+// boostFrom is boost that goes on with from, unless that is nil: with rounds
+// behind its own, or of process_type=update with its trees.
+func boostFrom(ctx context.Context, c *config, peers *collective.Group, from *Model, train, valid *algo.Matrix, threads int,
+	print func(string, ...any),
+) (*Model, error) {
 	o, err := newObjective(c)
 	if err != nil {
 		return nil, err
@@ -52,7 +64,7 @@ func boost(ctx context.Context, c *config, peers *collective.Group, train, valid
 	if c.threads > 0 {
 		threads = min(threads, c.threads)
 	}
-	t := &booster{config: c, o: o, workers: max(threads, 1), peers: peers, print: print}
+	t := &booster{config: c, from: from, o: o, workers: max(threads, 1), peers: peers, print: print}
 	if t.shown, err = metricsOf(c, o); err != nil {
 		return nil, err
 	}
@@ -91,6 +103,9 @@ func metricsOf(c *config, o *objective) ([]metric, error) {
 // start checks the data, bins it and sets the intercept.
 func (t *booster) start(ctx context.Context, train, valid *algo.Matrix) error {
 	features := 0
+	if t.peers.Size() > 1 && (t.o.single || slices.ContainsFunc(t.shown, func(m metric) bool { return m.name == "cox-nloglik" })) {
+		return algo.ClientErrorf("survival:cox and cox-nloglik do not support distributed training: use one instance")
+	}
 	var at place // of the train channel's rows
 	for _, set := range []*watched{{name: "train", m: train}, {name: "validation", m: valid}} {
 		if set.m == nil {
@@ -99,8 +114,16 @@ func (t *booster) start(ctx context.Context, train, valid *algo.Matrix) error {
 		if err := t.o.check(set.m); err != nil {
 			return fmt.Errorf("%s channel: %w", set.name, err)
 		}
+		for _, m := range t.shown {
+			if err := m.check(set.m); err != nil {
+				return fmt.Errorf("%s channel: %w", set.name, err)
+			}
+		}
 		where, err := settle(ctx, t.peers, set.name, set.m)
 		if err != nil {
+			return err
+		}
+		if err := agreeGroups(ctx, t.peers, set.name, set.m); err != nil {
 			return err
 		}
 		if set.m == train {
@@ -115,19 +138,28 @@ func (t *booster) start(ctx context.Context, train, valid *algo.Matrix) error {
 	if uint64(train.Rows) > math.MaxUint32 {
 		return algo.ClientErrorf("the train channel has %d rows; at most %d can be learned from", train.Rows, uint32(math.MaxUint32))
 	}
-	bins, err := cutAcross(ctx, t.peers, t.memory, train, t.maxBin, cmp.Or(t.exact, exactRuns), t.workers)
-	if err != nil {
-		return fmt.Errorf("train channel: %w", err)
-	}
-	binned, err := newBinned(t.memory, train, bins, t.workers)
-	if err != nil {
+	if err := t.fits(train.Cols, t.peers.Size()); err != nil {
 		return err
 	}
-	t.grow = newGrower(binned, t.regular, t.workers, uint64(t.seed), at)
-	t.grow.eta /= float64(t.parallelTrees)
-
+	var err error
+	if t.grow, err = t.maker(ctx, train, at); err != nil {
+		return err
+	}
+	if t.booster == linearBooster {
+		if t.line, err = newLinearLearner(train); err != nil {
+			return fmt.Errorf("train channel: %w", err)
+		}
+	}
 	base := make([]float32, 0, t.o.classes)
-	if t.baseScore != nil {
+	if t.update {
+		if base, err = t.updatable(features); err != nil {
+			return err
+		}
+	} else if t.from != nil {
+		for k := range t.o.classes {
+			base = append(base, t.from.base[min(k, len(t.from.base)-1)])
+		}
+	} else if t.baseScore != nil {
 		for range t.o.classes {
 			base = append(base, *t.baseScore)
 		}
@@ -138,14 +170,25 @@ func (t *booster) start(ctx context.Context, train, valid *algo.Matrix) error {
 		objective: t.o.name, group: t.o.group, params: t.o.params,
 		width: t.o.classes, features: features, base: base, parallel: t.parallelTrees,
 		bounds: []int{0}, attributes: map[string]string{},
+		booster: t.config.booster, types: t.featureTypes(features),
+	}
+	if t.line != nil {
+		t.model.linear = make([]float32, (features+1)*t.o.classes)
 	}
 	for _, set := range t.sets {
 		set.margins = make([]float32, 0, set.m.Rows*t.o.classes)
 		for range set.m.Rows {
-			for _, b := range base {
-				set.margins = append(set.margins, marginOf(t.o.name, b))
+			for k := range base {
+				set.margins = append(set.margins, t.model.baseMargin(k))
 			}
 		}
+	}
+	if t.from != nil && !t.update {
+		if err := t.extend(ctx); err != nil {
+			return err
+		}
+	}
+	for _, set := range t.sets {
 		set.preds = make([]float32, len(set.margins))
 		t.transform(set)
 	}
@@ -159,7 +202,8 @@ func (t *booster) run(ctx context.Context) (*Model, error) {
 		pairs[k] = make([]gradPair, t.sets[0].m.Rows)
 	}
 	stop := newStopper(t)
-	for round := range t.rounds {
+	first := t.model.NumRounds() // of a model to go on with
+	for round := first; round < first+t.rounds; round++ {
 		if stop, err := t.stopped(ctx); err != nil || stop != nil && (!t.keepOnStop || round == 0) {
 			return nil, cmp.Or(err, stop)
 		} else if stop != nil {
@@ -168,29 +212,41 @@ func (t *booster) run(ctx context.Context) (*Model, error) {
 		// All hosts go through a round once they have agreed on it: a stop that
 		// one of them hears of in between is for the next.
 		ctx := context.WithoutCancel(ctx)
-		t.o.pairs(t.sets[0].m, t.sets[0].margins, t.sets[0].preds, pairs, t.workers)
-		for k := range pairs {
-			for range t.parallelTrees {
-				if err := t.addTree(ctx, pairs[k], k); err != nil {
-					return nil, err
-				}
+		if t.config.booster == dartBooster {
+			if err := t.leaveOut(ctx, round); err != nil {
+				return nil, err
 			}
+		}
+		t.o.pairs(t.sets[0].m, t.sets[0].margins, t.sets[0].preds, pairs, t.workers)
+		if t.o.medians {
+			t.before = append(t.before[:0], t.sets[0].margins...)
+		}
+		if err := t.learn(ctx, pairs); err != nil {
+			return nil, err
 		}
 		t.model.bounds = append(t.model.bounds, len(t.model.trees))
 		values, err := t.show(ctx, round)
 		if err != nil {
 			return nil, err
 		}
-		if stop.after(round, values) {
+		done := stop.after(round, values)
+		t.line.note(t.model, stop, round)
+		if t.keep != nil && t.peers.Rank() == 0 {
+			if err := t.keep(t.model, round); err != nil {
+				return nil, err
+			}
+		}
+		if done {
 			break
 		}
 	}
 	if stop != nil && stop.best >= 0 {
 		// The container keeps the rounds up to the best one.
 		m := t.model
-		m.bounds = m.bounds[:stop.best+2]
-		n := m.bounds[stop.best+1]
-		m.trees, m.class = m.trees[:n], m.class[:n]
+		m.keepRounds(stop.best + 1)
+		if t.line != nil {
+			m.linear = t.line.best
+		}
 		m.attributes["best_iteration"] = strconv.Itoa(stop.best)
 		m.attributes["best_score"] = strconv.FormatFloat(stop.score, 'g', -1, 64)
 	}
@@ -231,6 +287,16 @@ func (t *booster) addTree(ctx context.Context, pairs []gradPair, k int) error {
 	if err != nil {
 		return err
 	}
+	if t.refresh {
+		if err := t.refreshTree(ctx, &grown.tree, pairs); err != nil {
+			return err
+		}
+	}
+	if t.o.medians {
+		if err := t.leavesToMedians(ctx, grown, k); err != nil {
+			return err
+		}
+	}
 	width := t.o.classes
 	t.grow.addLeaves(grown, t.sets[0].margins, width, k)
 	t.model.trees = append(t.model.trees, grown.tree)
@@ -265,7 +331,7 @@ func (g *grower) addLeaves(t *grown, margins []float32, width, k int) {
 			at := int32(0)
 			for t.left[at] >= 0 {
 				bin, ok := g.b.bin(uint32(r), int(t.feature[at]))
-				if ok && bin <= t.bin[at] || !ok && t.missingLeft[at] {
+				if ok && t.goesLeft(at, bin) || !ok && t.missingLeft[at] {
 					at = t.left[at]
 				} else {
 					at = t.right[at]
@@ -280,8 +346,11 @@ func (g *grower) addLeaves(t *grown, margins []float32, width, k int) {
 // metrics of softmax look at probabilities, although it predicts a class.
 func (t *booster) transform(set *watched) {
 	how, width := transformOf(t.o.name), t.o.classes
-	if how == toClass {
+	switch {
+	case how == toClass:
 		how = toProbabilities
+	case t.o.raw:
+		how = identity
 	}
 	spans(t.workers, set.m.Rows, func(_, _, lo, hi int) {
 		part := set.preds[lo*width : hi*width]
@@ -296,16 +365,21 @@ func (t *booster) show(ctx context.Context, round int) ([]float64, error) {
 	across := newAcross(ctx, t.peers)
 	var line strings.Builder
 	fmt.Fprintf(&line, "[%d]", round)
+	var all [][]float64
 	var values []float64
 	for _, set := range t.sets {
 		t.transform(set)
 		s := &seen{m: set.m, margins: set.margins, preds: set.preds, width: t.o.classes, threads: t.workers, across: across}
-		values = values[:0]
+		values = make([]float64, 0, len(t.shown))
 		for _, m := range t.shown {
 			v := m.eval(s)
 			values = append(values, v)
 			fmt.Fprintf(&line, "\t%s-%s:%s", set.name, m.name, pythonFloat(v))
 		}
+		all = append(all, values)
+	}
+	if t.seen != nil {
+		t.seen(all)
 	}
 	if across != nil && across.err != nil {
 		return nil, fmt.Errorf("compute the metrics: %w", across.err)

@@ -11,10 +11,10 @@ import (
 // a cache line holds sixteen values of a row, but each column takes memory.
 const gathered = 4
 
-// together is how many columns of rows values, with as many of scratch, each of
+// abreast is how many columns of rows values, with as many of scratch, each of
 // how many workers copies out at once. A matrix that lies in a file is read anew
 // for each group of columns, so that then a group is as large as memory allows.
-func together(memory *spill.Space, rows, cols, threads int) (columns, workers int) {
+func abreast(memory *spill.Space, rows, cols, threads int) (columns, workers int) {
 	room := memory.Scratch() / (4 * int64(max(rows, 1)))
 	workers = int(max(1, min(int64(threads), room/2)))
 	columns = int(max(1, min(int64(cols), room/int64(workers)-1)))
@@ -33,7 +33,7 @@ func eachColumn(memory *spill.Space, m *algo.Matrix, threads, lo, hi int, f func
 		return
 	}
 	type space struct{ values, tmp []float32 }
-	group, workers := together(memory, m.Rows, hi-lo, threads)
+	group, workers := abreast(memory, m.Rows, hi-lo, threads)
 	spaces := make([]space, workers)
 	each(workers, (hi-lo+group-1)/group, func(worker, i int) {
 		from := lo + i*group

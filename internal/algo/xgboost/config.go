@@ -15,6 +15,7 @@ import (
 // config is what a training run is asked for.
 type config struct {
 	regular
+	plan
 	objective      string
 	classes        int // outputs per row; 1 but for multi:*
 	rounds         int
@@ -22,6 +23,8 @@ type config struct {
 	positiveWeight float32
 	poissonStep    float32
 	tweediePower   float32
+	aftNoise       string // aft_loss_distribution
+	aftScale       float32
 	seed           int64
 	metrics        []string
 	watch          string // metric of early stopping, "" for the last one
@@ -29,8 +32,11 @@ type config struct {
 	keepOnStop     bool
 	csvWeights     bool
 	threads        int          // at most so many, 0 for as many as there are
+	folds          int          // of cross validation, 0 for none
+	repeats        int          // of cross validation
 	memory         *spill.Space // where the training matrix and its bins lie; nil is Go's heap
-	exact          int          // different values of a feature that hosts tell one by one, 0 for exactRuns
+	hooks
+	exact int // different values of a feature that hosts tell one by one, 0 for exactRuns
 }
 
 // notBuilt says that a value which SageMaker's container takes has no effect
@@ -51,9 +57,6 @@ type given interface {
 // configFrom reads the hyperparameters, whose bounds have been checked, and
 // checks what ties them to each other.
 func configFrom(p given) (*config, error) {
-	if err := refuse(p); err != nil {
-		return nil, err
-	}
 	c := &config{
 		objective:      p.String("objective"),
 		classes:        1,
@@ -61,10 +64,14 @@ func configFrom(p given) (*config, error) {
 		positiveWeight: float32(p.Float("scale_pos_weight")),
 		tweediePower:   float32(p.Float("tweedie_variance_power")),
 		poissonStep:    0.7,
+		aftNoise:       p.String("aft_loss_distribution"),
+		aftScale:       float32(p.Float("aft_loss_distribution_scale")),
 		seed:           int64(p.Int("seed")),
 		metrics:        p.List("eval_metric"),
 		keepOnStop:     p.String("save_model_on_termination") == "true",
 		csvWeights:     p.Int("csv_weights") == 1,
+		folds:          p.Int("_kfold"),
+		repeats:        p.Int("_num_cv_round"),
 		regular: regular{
 			eta: p.Float("eta"), gamma: p.Float("gamma"), lambda: p.Float("lambda"), alpha: p.Float("alpha"),
 			minChildWeight: p.Float("min_child_weight"),
@@ -79,6 +86,9 @@ func configFrom(p given) (*config, error) {
 	if c.objective == "reg:linear" {
 		c.objective = "reg:squarederror"
 	}
+	if err := c.planFrom(p); err != nil {
+		return nil, err
+	}
 	multi := strings.HasPrefix(c.objective, "multi:")
 	switch {
 	case multi && !p.Has("num_class"):
@@ -87,6 +97,9 @@ func configFrom(p given) (*config, error) {
 		return nil, algo.ClientErrorf("Do not need to setup parameter 'num_class' for learning task other than multi-classification.")
 	case multi:
 		c.classes = p.Int("num_class")
+	}
+	if c.objective == "survival:aft" && c.aftScale == 0 {
+		return nil, algo.ClientErrorf("Hyperparameter aft_loss_distribution_scale: 0 is not in (0, +inf) for survival:aft")
 	}
 	if c.maxBin < 2 {
 		return nil, algo.ClientErrorf("Hyperparameter max_bin: %d is not in [2, ∞)", c.maxBin)
@@ -134,50 +147,6 @@ func (c *config) watchTuned(objective string) {
 	} else {
 		c.metrics = []string{objective}
 	}
-}
-
-// refuse tells of values whose effect is not built.
-func refuse(p given) error {
-	for _, hp := range []struct {
-		name  string
-		built []string
-	}{
-		{"booster", []string{"gbtree"}},
-		{"tree_method", []string{"auto", "hist"}},
-		{"process_type", []string{"default"}},
-		{"sampling_method", []string{"uniform"}},
-		{"use_dask_gpu_training", []string{"false"}},
-	} {
-		if value := p.String(hp.name); !slices.Contains(hp.built, value) {
-			return notBuilt(hp.name, value)
-		}
-	}
-	for _, name := range []string{"monotone_constraints", "interaction_constraints", "_kfold"} {
-		value := p.String(name)
-		if p.Has(name) && !slices.Contains([]string{"", "()", "[]", "none", "None"}, value) {
-			return notBuilt(name, value)
-		}
-	}
-	growers := 0
-	for _, updater := range p.List("updater") {
-		switch updater {
-		case "grow_quantile_histmaker", "grow_colmaker", "grow_histmaker":
-			// All of them grow by the same criterion; here always by histogram.
-			if growers++; growers > 1 {
-				return algo.ClientErrorf("Only one tree grow plugin can be selected: updater names %q", updater)
-			}
-			if updater != "grow_quantile_histmaker" {
-				return notBuilt("updater", updater)
-			}
-		case "prune", "sync":
-			// Splits that gain too little are never made, so nothing is left to prune.
-		case "distcol", "grow_local_histmaker", "grow_skmaker", "refresh", "shotgun", "coord_descent":
-			return notBuilt("updater", updater)
-		default:
-			return algo.ClientErrorf("Hyperparameter updater: %q is not a tree updater", updater)
-		}
-	}
-	return nil
 }
 
 // formatFloat writes v as briefly as it can be read back.

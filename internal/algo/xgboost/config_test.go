@@ -29,14 +29,27 @@ func TestHyperparametersAreRefused(t *testing.T) {
 		raw  map[string]string
 		want string
 	}{
-		{"dart is not built", map[string]string{"booster": "dart"}, "booster: dart is not built yet in Sagebrush"},
-		{"exact is not built", map[string]string{"tree_method": "exact"}, "tree_method: exact is not built yet"},
-		{"a GPU is not there", map[string]string{"tree_method": "gpu_hist"}, "tree_method: gpu_hist is not built yet"},
-		{"update is not built", map[string]string{"process_type": "update"}, "process_type: update is not built yet"},
-		{"monotone constraints are not built", map[string]string{"monotone_constraints": "(1,0)"}, "monotone_constraints: (1,0) is not"},
-		{"interaction constraints are not built", map[string]string{"interaction_constraints": "[[1,2]]"}, "is not built yet"},
-		{"cross validation is not built", map[string]string{"_kfold": "3"}, "_kfold: 3 is not built yet"},
-		{"refresh is not built", map[string]string{"updater": "refresh"}, "updater: refresh is not built yet"},
+		{"GPU training", map[string]string{"use_dask_gpu_training": "true"}, "use_dask_gpu_training: true needs GPUs"},
+		{"an update by nothing", map[string]string{"process_type": "update"}, "needs updater 'refresh', 'prune' or both"},
+		{"an update that grows", map[string]string{"process_type": "update", "updater": "grow_colmaker"}, "only be used with updater 'refresh' and 'prune'"},
+		{"an update of dart", map[string]string{"process_type": "update", "updater": "prune", "booster": "dart"}, "not dart"},
+		{"monotone constraints by no method", map[string]string{"monotone_constraints": "(1,0)"}, "only when the tree_method parameter is set to either 'exact' or 'hist'"},
+		{"monotone constraints by approx", map[string]string{"monotone_constraints": "(1,0)", "tree_method": "approx"}, "'exact' or 'hist'"},
+		{"a direction of 2", map[string]string{"monotone_constraints": "(1,2)", "tree_method": "hist"}, "not one of -1, 0, 1"},
+		{"directions without brackets", map[string]string{"monotone_constraints": "1,0", "tree_method": "hist"}, "not a list in brackets"},
+		{"interaction constraints by no method", map[string]string{"interaction_constraints": "[[1,2]]"}, "'exact', 'hist' or 'approx'"},
+		{"feature 0 may meet", map[string]string{"interaction_constraints": "[[0,2]]", "tree_method": "hist"}, "0 in [[0,2]] is not in [1, +inf)"},
+		{"features that meet by name", map[string]string{"interaction_constraints": "[[a]]", "tree_method": "hist"}, `"a" in [[a]] is not a whole number`},
+		{"a list of features", map[string]string{"interaction_constraints": "[1,2]", "tree_method": "hist"}, "not a list of lists"},
+		{"exact without a limit", map[string]string{"tree_method": "exact", "max_depth": "0"}, "doesn't support unlimited depth"},
+		{"exact by gradients", map[string]string{"tree_method": "exact", "sampling_method": "gradient_based"}, "Only uniform sampling"},
+		{"exact with categories", map[string]string{"tree_method": "exact", "_categorical_features": "1"}, "not supported by the tree method exact"},
+		{"a category by name", map[string]string{"_categorical_features": "color"}, `"color" is not the number of a feature`},
+		{"a linear grower", map[string]string{"booster": "gblinear", "updater": "prune"}, "'shotgun', 'coord_descent'"},
+		{"a linear updater of trees", map[string]string{"updater": "shotgun"}, "for the booster gblinear"},
+		{"two growers", map[string]string{"updater": "grow_colmaker,grow_histmaker"}, "Only one tree grow plugin"},
+		{"no grower", map[string]string{"updater": "refresh"}, "grows no trees"},
+		{"a grower of old", map[string]string{"updater": "grow_skmaker"}, "Unknown tree updater grow_skmaker"},
 		{"an unknown updater", map[string]string{"updater": "mow"}, `"mow" is not a tree updater`},
 		{"multi without num_class", map[string]string{"objective": "multi:softmax"}, "Require input for parameter 'num_class'"},
 		{"num_class without multi", map[string]string{"num_class": "3"}, "Do not need to setup parameter 'num_class'"},
@@ -62,12 +75,15 @@ func TestHyperparametersAreRefused(t *testing.T) {
 }
 
 func TestObjectivesAndMetricsAreRefused(t *testing.T) {
-	m := mixed(20, 3, "binary:logistic")
 	for _, c := range []struct{ objective, metric, want string }{
-		{"rank:pairwise", "", "objective: rank:pairwise is not built yet"},
-		{"survival:cox", "", "objective: survival:cox is not built yet"},
-		{"reg:absoluteerror", "", "objective: reg:absoluteerror is not built yet"},
-		{"binary:logistic", "ndcg", "eval_metric: ndcg is not built yet"},
+		{"aft_loss_distribution", "", "Unknown objective function"},
+		{"reg:squarederror", "ndcg", "label must be either 0 or positive integer"},
+		{"binary:logistic", "ndcg@x", "whole number from 1"},
+		{"binary:logistic", "map@0", "whole number from 1"},
+		{"multi:softprob", "map", "cannot be applied"},
+		{"reg:squarederror", "map", "map can only be used with binary labels"},
+		{"reg:squarederror", "aft-nloglik", "'survival:aft' objective"},
+		{"reg:squarederror", "interval-regression-accuracy", "'survival:aft' objective"},
 		{"binary:logistic", "auc@3", "customized threshold"},
 		{"binary:logistic", "error@x", "expects float input"},
 		{"binary:logistic", "beauty", "Metric 'beauty' is not supported"},
@@ -76,9 +92,11 @@ func TestObjectivesAndMetricsAreRefused(t *testing.T) {
 		{"reg:squarederror", "f1", "cannot be applied"},
 	} {
 		config := plainConfig(c.objective, 1)
+		config.classes = 3
 		if c.metric != "" {
 			config.metrics = []string{c.metric}
 		}
+		m := mixed(20, 3, c.objective)
 		_, err := boost(t.Context(), config, nil, m, nil, 1, silent)
 		if !algo.IsClientError(err) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s %s: error is %v, want a client error with %q", c.objective, c.metric, err, c.want)
@@ -103,6 +121,11 @@ func TestDataIsRefused(t *testing.T) {
 		{"an infinite label", "reg:squarederror", []float32{1, inf}, nil, nil, "Label contains NaN"},
 		{"a negative weight", "reg:squarederror", []float32{1, 2}, []float32{1, -1}, nil, "Weights must be positive"},
 		{"an infinite value", "reg:squarederror", []float32{1, 2}, nil, []float32{1, inf}, "infinite value in feature 0"},
+		{"a relevance that is none", "rank:ndcg", []float32{0, 0.5}, nil, nil, "relevance degree"},
+		{"a relevance whose gain is too large", "rank:ndcg", []float32{0, 32}, nil, nil, "at most 31"},
+		{"degrees for map", "rank:map", []float32{0, 2}, nil, nil, "binary labels"},
+		{"weights of rows in groups", "rank:pairwise", []float32{0, 2}, []float32{1, 2}, nil, "number of query groups"},
+		{"no time", "survival:aft", []float32{1, 0}, nil, nil, "greater than 0"},
 		{"labels of another number", "reg:squarederror", []float32{1}, nil, nil, "labels"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

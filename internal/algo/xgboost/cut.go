@@ -46,10 +46,7 @@ func emptyCuts() []float32 { return []float32{1e-5} }
 // but the first, ascending, with the number of values below it. distinct of
 // total values are different, and last is the largest.
 func cutsAt(starts iter.Seq2[float32, int], distinct, total int, last float32, maxBin int) []float32 {
-	bound := above(last)
-	if !(bound > last) || math.IsInf(float64(bound), 0) { // last is near the largest float32
-		bound = math.MaxFloat32
-	}
+	bound := topBound(last)
 	cuts := make([]float32, 0, min(distinct, maxBin))
 	// Fill the bins in turn; a value that repeats is never torn, and what it
 	// takes beyond its share is taken from the bins that follow.
@@ -67,6 +64,15 @@ func cutsAt(starts iter.Seq2[float32, int], distinct, total int, last float32, m
 		begin = i
 	}
 	return append(cuts, bound)
+}
+
+// topBound is the bound behind last, the largest value.
+func topBound(last float32) float32 {
+	bound := above(last)
+	if !(bound > last) || math.IsInf(float64(bound), 0) { // last is near the largest float32
+		bound = math.MaxFloat32
+	}
+	return bound
 }
 
 // above is XGBoost's bound behind the largest value.

@@ -30,10 +30,11 @@ import (
 type forest struct {
 	nodes   []node
 	roots   []int32
-	class   []int32 // by tree
-	steps   []int32 // by group of lanes trees: the depth of the deepest
-	width   int     // margins of a row
-	touched int     // 1 + the largest feature in use
+	class   []int32      // by tree
+	steps   []int32      // by group of lanes trees: the depth of the deepest
+	width   int          // margins of a row
+	touched int          // 1 + the largest feature in use
+	sets    []categories // of the splits by category
 }
 
 // node is one node of a flattened tree. The right child follows the left one.
@@ -43,7 +44,8 @@ type node struct {
 	bound uint32
 	// slot is where in a row of keys the split's value is: pair 1+feature, its
 	// first place where missing values go left, its second where they go right.
-	// A leaf has 0, whose key is never larger than anything.
+	// A leaf has 0, whose key is never larger than anything. With the bit
+	// byCategory the split asks for the category, and bound is which of the sets.
 	slot uint32
 	left int32 // of a leaf the leaf itself
 }
@@ -51,7 +53,12 @@ type node struct {
 func (n node) leaf() float32 { return math.Float32frombits(n.bound) }
 
 // feature is the feature of a split, and whether missing values go left.
-func (n node) feature() (f int, missingLeft bool) { return int(n.slot/2) - 1, n.slot&1 == 0 }
+func (n node) feature() (f int, missingLeft bool) {
+	return int(n.slot&^byCategory/2) - 1, n.slot&1 == 0
+}
+
+// byCategory marks splits by category, and leaves room for so many features.
+const byCategory, mostFeatures = 1 << 31, 1<<30 - 2
 
 // The keys of a missing value, in the first and the second place of its pair.
 // A value's own key is neither.
@@ -75,7 +82,7 @@ const (
 // grow appends a tree.
 func (f *forest) grow(t *tree, class int32, features int) error {
 	root := len(f.nodes)
-	nodes, depth, err := t.flatten(f.nodes, features)
+	nodes, sets, depth, err := t.flatten(f.nodes, f.sets, features)
 	if err != nil {
 		return err
 	}
@@ -84,6 +91,7 @@ func (f *forest) grow(t *tree, class int32, features int) error {
 	}
 	last := &f.steps[len(f.steps)-1]
 	*last = max(*last, int32(depth))
+	f.sets = sets
 	f.nodes, f.roots, f.class = nodes, append(f.roots, int32(root)), append(f.class, class)
 	for _, n := range nodes[root:] {
 		if n.slot > 0 {
@@ -92,6 +100,15 @@ func (f *forest) grow(t *tree, class int32, features int) error {
 		}
 	}
 	return nil
+}
+
+// weigh multiplies the leaves of the newest tree by weight.
+func (f *forest) weigh(weight float32) {
+	for i := int(f.roots[len(f.roots)-1]); i < len(f.nodes); i++ {
+		if n := &f.nodes[i]; n.slot == 0 {
+			n.bound = math.Float32bits(n.leaf() * weight)
+		}
+	}
 }
 
 // fill makes the last group of trees a whole one. The trees that it adds are
@@ -106,7 +123,11 @@ func (f *forest) fill() {
 
 // bytes is the memory of f, in bytes.
 func (f *forest) bytes() int64 {
-	return 12*int64(cap(f.nodes)) + 4*int64(cap(f.roots)+cap(f.class)+cap(f.steps))
+	bytes := 12*int64(cap(f.nodes)) + 4*int64(cap(f.roots)+cap(f.class)+cap(f.steps))
+	for _, set := range f.sets {
+		bytes += set.bytes()
+	}
+	return bytes
 }
 
 // stride is how many keys a row of keys has.
@@ -228,6 +249,10 @@ func (f *forest) clearSparse(m *algo.Matrix, lo int, keys []uint32) {
 // walkAll adds the leaves of rows of keys to their margins, those of one row in
 // the order of the trees.
 func (f *forest) walkAll(keys []uint32, margins []float32) {
+	if len(f.sets) > 0 {
+		f.walkMixed(keys, margins)
+		return
+	}
 	stride := f.stride()
 	whole := len(f.roots) / lanes * lanes
 	for t := 0; t < whole; t += lanes {
@@ -306,7 +331,9 @@ func (f *forest) search(at int32, m *algo.Matrix, r int) float32 {
 		n := &f.nodes[at]
 		feature, left := n.feature()
 		i, ok := slices.BinarySearch(index, int32(feature))
-		if ok = ok && values[i] == values[i]; ok {
+		if ok = ok && values[i] == values[i]; ok && n.slot&byCategory != 0 {
+			left = !f.sets[n.bound].has(values[i])
+		} else if ok {
 			left = sortKey(values[i]) <= n.bound
 		}
 		if at = n.left; !left {

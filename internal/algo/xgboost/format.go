@@ -20,13 +20,18 @@ var (
 // Accepts is the media types of answers; the default is CSV, unlike that of
 // the other built-in algorithms.
 func (m *Model) Accepts() []string {
-	return []string{"text/csv", "application/json", "application/jsonlines"}
+	return []string{"text/csv", "application/json", "application/jsonlines", recordType}
 }
 
 // CheckRows refuses dense rows that do not have exactly the model's features,
 // and sparse rows that have one beyond them: the trees would read them wrong
-// without a word.
+// without a word. To a model from a pickle dense rows may lack the last feature.
 func (m *Model) CheckRows(format string, rows *algo.Matrix) error {
+	// A pickle's model may have counted the label among the features, as the
+	// containers of its time did.
+	if m.pickled && !rows.Sparse() && rows.Cols == m.NumFeatures()-1 {
+		return nil
+	}
 	return checkFeatures(format, rows, m.NumFeatures())
 }
 
@@ -45,6 +50,9 @@ func checkFeatures(format string, rows *algo.Matrix, features int) error {
 // Format writes predictions as the XGBoost container does: the bare scores, or
 // what SAGEMAKER_INFERENCE_OUTPUT selects of each.
 func (m *Model) Format(dst []byte, how algo.Answer, p algo.Prediction) ([]byte, error) {
+	if len(how.Output) == 0 && how.Accept == recordType {
+		return scoreRecords(dst, p), nil
+	}
 	if len(how.Output) == 0 {
 		return algo.AppendScores(dst, how, p)
 	}
@@ -140,6 +148,13 @@ func (s selection) format(dst []byte, how algo.Answer, p algo.Prediction) ([]byt
 		dst = algo.AppendRows(dst, rows, func(dst []byte, from, to int) []byte {
 			for i := from; i < to; i++ {
 				dst = append(s.jsonRow(dst, row(i)), '\n')
+			}
+			return dst
+		})
+	case recordType:
+		dst = algo.AppendRows(dst, rows, func(dst []byte, from, to int) []byte {
+			for i := from; i < to; i++ {
+				dst = s.record(dst, row(i))
 			}
 			return dst
 		})

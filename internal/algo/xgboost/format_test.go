@@ -3,9 +3,14 @@
 package xgboost
 
 import (
+	"bytes"
+	"errors"
+	"io"
+	"slices"
 	"testing"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/recordio"
 )
 
 func TestFormat(t *testing.T) {
@@ -97,5 +102,46 @@ func TestCheckRows(t *testing.T) {
 				t.Errorf("error %v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+func TestFormatRecords(t *testing.T) {
+	p := algo.Prediction{Values: []float32{0.125, 0.5, 0.375, 1, 0, 0}, Width: 3}
+	m := &Model{objective: "multi:softprob", width: 3}
+	for name, c := range map[string]struct {
+		output []string
+		want   []map[string][]float32
+	}{
+		"scores": {nil, []map[string][]float32{{"score": {0.125, 0.5, 0.375}}, {"score": {1, 0, 0}}}},
+		"selected": {[]string{"probability", "predicted_label"}, []map[string][]float32{
+			{"predicted_label": {1}, "probability": {0.5}}, {"predicted_label": {0}, "probability": {1}},
+		}},
+	} {
+		b, err := m.Format([]byte("x"), algo.Answer{Accept: "application/x-recordio-protobuf", Output: c.output}, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := recordio.NewReader(bytes.NewReader(b[1:]), 0)
+		for i, want := range c.want {
+			payload, err := r.Next()
+			if err != nil {
+				t.Fatalf("%s: record %d: %v", name, i, err)
+			}
+			var rec recordio.Record
+			if err := rec.Decode(payload); err != nil {
+				t.Fatal(err)
+			}
+			if len(rec.Label) != len(want) {
+				t.Errorf("%s: record %d has %d labels", name, i, len(rec.Label))
+			}
+			for key, values := range want {
+				if v := rec.Label.Get(key); v == nil || !slices.Equal(v.Float32, values) {
+					t.Errorf("%s: record %d: %s is %v, want %v", name, i, key, v, values)
+				}
+			}
+		}
+		if _, err := r.Next(); !errors.Is(err, io.EOF) {
+			t.Errorf("%s: more records: %v", name, err)
+		}
 	}
 }

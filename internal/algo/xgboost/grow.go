@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"container/heap"
 	"context"
+	"math"
 	"slices"
 	"sync"
 
@@ -49,6 +50,7 @@ type openNode struct {
 	total  sums
 	hist   histogram // nil when not kept
 	best   split
+	fence  *fence // nil without constraints
 }
 
 // grown is a tree, and what finds the leaf of rows by their bins.
@@ -61,7 +63,7 @@ type grown struct {
 func newGrower(b *binned, p regular, threads int, seed uint64, at place) *grower {
 	g := &grower{regular: p, b: b, threads: threads, seed: seed, place: at, parts: shares(b, at.peers.Size())}
 	const size = 16 // of sums, in bytes
-	g.most = max(1, histogramBudget/(size*len(b.cuts)))
+	g.most = max(1, histogramBudget/(size*max(1, len(b.cuts))))
 	g.rows, g.spare = make([]uint32, b.rows), make([]uint32, b.rows)
 	for range threads {
 		g.scratch = append(g.scratch, newScratch(b))
@@ -90,7 +92,8 @@ func (g *grower) grow(ctx context.Context, pairs []gradPair, number uint64) (*gr
 	if root.total, err = g.sumAll(ctx, g.sum(g.rows)); err != nil {
 		return nil, err
 	}
-	root.id = g.leaf(t, -1, root.total)
+	root.fence = g.unfenced(float64(root.total.g)*g.q.unitG, float64(root.total.h)*g.q.unitH)
+	root.id = g.leaf(t, -1, root.total, root.fence)
 	if g.mayWiden(root) {
 		g.reserve(root)
 		if g.place.several() {
@@ -174,26 +177,38 @@ func (q *byGain) Pop() any {
 	return last
 }
 
-// leaf appends a leaf with the sums total to t.
-func (g *grower) leaf(t *grown, parent int32, total sums) int32 {
+// leaf appends a leaf with the sums total to t, its weight held within f.
+func (g *grower) leaf(t *grown, parent int32, total sums, f *fence) int32 {
 	h := float64(total.h) * g.q.unitH
-	w := g.weight(float64(total.g)*g.q.unitG, h)
+	w := g.weightWithin(f, float64(total.g)*g.q.unitG, h)
 	t.bin = append(t.bin, 0)
 	return t.tree.leaf(parent, float32(w*g.eta), float32(h))
 }
 
 // split turns leaf n of t into a split with two leaves.
 func (g *grower) split(t *grown, n *openNode) (left, right *openNode) {
+	bound := float32(-math.MaxFloat32)
+	if n.best.bin >= 0 {
+		bound = g.b.cuts[int(g.b.ptr[n.best.feature])+n.best.bin]
+	}
+	return g.splitAt(t, n, bound)
+}
+
+// splitAt is split for a bound that need not be a bin's.
+func (g *grower) splitAt(t *grown, n *openNode, bound float32) (left, right *openNode) {
 	s, id := n.best, n.id
 	left = &openNode{depth: n.depth + 1, total: s.left}
 	right = &openNode{depth: n.depth + 1, total: n.total.minus(s.left)}
-	left.id = g.leaf(t, id, left.total)
-	right.id = g.leaf(t, id, right.total)
+	left.id = g.leaf(t, id, left.total, n.fence)
+	right.id = g.leaf(t, id, right.total, n.fence)
+	left.fence, right.fence = g.below(n.fence, s.feature, float64(left.total.g)*g.q.unitG, float64(left.total.h)*g.q.unitH,
+		float64(right.total.g)*g.q.unitG, float64(right.total.h)*g.q.unitH)
 	t.left[id], t.right[id] = left.id, right.id
 	t.feature[id], t.bin[id], t.missingLeft[id] = int32(s.feature), s.bin, s.missingLeft
-	t.value[id] = g.b.cuts[int(g.b.ptr[s.feature])+s.bin]
+	t.value[id] = bound
+	t.byCategory(id, s.cats)
 	t.gain[id] = float32(s.gain)
-	t.base[id] = float32(g.weight(float64(n.total.g)*g.q.unitG, float64(n.total.h)*g.q.unitH))
+	t.base[id] = float32(g.weightWithin(n.fence, float64(n.total.g)*g.q.unitG, float64(n.total.h)*g.q.unitH))
 	return left, right
 }
 
@@ -297,7 +312,7 @@ func (g *grower) apart(n int, big func(i int) bool, alone func(i int), beside fu
 // is none.
 func (g *grower) evaluate(n *openNode, h histogram, columns *columns) {
 	if g.mayWiden(n) {
-		n.best = g.best(g.b, &g.q, h, n.total, columns.of(n))
+		n.best = g.best(g.b, &g.q, h, n.total, columns.of(n), n.fence)
 	}
 	if n.best.gain <= 0 {
 		g.release(n)

@@ -33,6 +33,14 @@ func slice(m *algo.Matrix, lo, hi int) *algo.Matrix {
 		part.Values = slices.Clone(m.Values[lo*m.Cols : hi*m.Cols])
 	}
 	part.Label = slices.Clone(m.Label[lo:hi])
+	if m.Groups != nil && lo < hi {
+		part.Groups = []int{0}
+		for _, end := range m.Groups {
+			if end > lo && end <= hi {
+				part.Groups = append(part.Groups, end-lo)
+			}
+		}
+	}
 	if m.Weight != nil {
 		part.Weight = slices.Clone(m.Weight[lo:hi])
 	}

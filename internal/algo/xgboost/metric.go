@@ -35,6 +35,23 @@ type metric struct {
 	maximize bool
 	custom   bool // computed by SageMaker's container, not by XGBoost: shown last
 	eval     func(s *seen) float64
+	// fits tells whether a label suits the metric, and demand says what does;
+	// nil where all do.
+	fits   func(label float32) bool
+	demand string
+}
+
+// check refuses data that m cannot look at.
+func (m *metric) check(data *algo.Matrix) error {
+	if m.fits == nil {
+		return nil
+	}
+	for _, y := range data.Label {
+		if !m.fits(y) {
+			return algo.ClientErrorf("Metric '%s': %s (a label is %v)", m.name, m.demand, y)
+		}
+	}
+	return nil
 }
 
 // maximized and minimized are the metrics that the container knows.
@@ -47,11 +64,13 @@ var (
 		"aft-nloglik", "cox-nloglik", "error", "gamma-deviance", "gamma-nloglik", "interval-regression-accuracy",
 		"logloss", "mae", "mape", "merror", "mlogloss", "mphe", "mse", "poisson-nloglik", "rmse", "rmsle", "tweedie-nloglik",
 	}
-	notYet = []string{"map", "ndcg", "aft-nloglik", "cox-nloglik", "interval-regression-accuracy"}
 )
 
 // newMetric gives the metric of that name for the objective o.
 func newMetric(name string, o *objective) (metric, error) {
+	if m, ok, err := grouped(name, o); ok {
+		return m, err
+	}
 	head, at, hasAt := strings.Cut(name, "@")
 	if hasAt && !slices.Contains([]string{"error", "ndcg", "map", "tweedie-nloglik"}, head) {
 		return metric{}, algo.ClientErrorf("Metric '%s' is not supported. Parameter 'eval_metric' with customized threshold "+
@@ -64,9 +83,6 @@ func newMetric(name string, o *objective) (metric, error) {
 			return metric{}, algo.ClientErrorf("Threshold value 't' in '%s@t' expects float input.", head)
 		}
 	}
-	if slices.Contains(notYet, head) {
-		return metric{}, notBuilt("eval_metric", name)
-	}
 	multi := o.classes > 1
 	m := metric{name: name, maximize: slices.Contains(maximized, head)}
 	switch head {
@@ -75,8 +91,13 @@ func newMetric(name string, o *objective) (metric, error) {
 			return metric{}, algo.ClientErrorf("Metric '%s' can only be applied for multi-class objectives.", name)
 		}
 	case "auc", "aucpr":
-		if multi || head == "auc" && !strings.HasPrefix(o.name, "binary:") {
+		ranks := strings.HasPrefix(o.name, "rank:")
+		if head == "auc" && !ranks && !strings.HasPrefix(o.name, "binary:") {
 			return metric{}, algo.ClientErrorf("Metric '%s' can only be applied for classification and ranking problems.", name)
+		}
+	case "aft-nloglik", "interval-regression-accuracy":
+		if o.name != "survival:aft" {
+			return metric{}, algo.ClientErrorf("Metric '%s' can only be applied for 'survival:aft' objective.", name)
 		}
 	}
 	if eval, ok := byClass(head, o); ok {
@@ -89,7 +110,7 @@ func newMetric(name string, o *objective) (metric, error) {
 	if m.eval = byRow(head, level, o); m.eval == nil {
 		return metric{}, algo.ClientErrorf("Metric '%s' is not supported.", name)
 	}
-	if multi && head != "merror" && head != "mlogloss" {
+	if multi && head != "merror" && head != "mlogloss" && head != "aucpr" {
 		return metric{}, algo.ClientErrorf("Metric '%s' cannot be applied to the objective %s.", name, o.name)
 	}
 	return m, nil
@@ -151,6 +172,17 @@ func byRow(head string, level float64, o *objective) func(*seen) float64 {
 		return plain(func(y, p float64) float64 {
 			return -y*math.Pow(p, 1-level)/(1-level) + math.Pow(p, 2-level)/(2-level)
 		})
+	case "aft-nloglik":
+		return plain(o.lossOf)
+	case "interval-regression-accuracy": // of labels that are no intervals
+		return plain(func(y, p float64) float64 {
+			if math.Exp(p) == y {
+				return 1
+			}
+			return 0
+		})
+	case "cox-nloglik":
+		return coxLoss
 	case "auc":
 		return auc
 	case "aucpr":

@@ -2,7 +2,11 @@
 
 package xgboost
 
-import "math"
+import (
+	"math"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo"
+)
 
 // descending gives the rows in the order of falling predictions.
 func descending(preds []float32) []uint32 {
@@ -83,8 +87,12 @@ func steps(s *seen, f func(fp0, fp, tp0, tp float64)) (negative, positive float6
 }
 
 // auc is the area under the curve of true against false positives; 0.5 when
-// one of the classes is absent, as in SageMaker's container.
+// one of the classes is absent, as in SageMaker's container. Query groups have
+// an area each.
 func auc(s *seen) float64 {
+	if s.m.Groups != nil {
+		return groupAUC(s)
+	}
 	var area float64
 	negative, positive := steps(s, func(fp0, fp, tp0, tp float64) { area += (fp - fp0) * (tp + tp0) / 2 })
 	if negative <= 0 || positive <= 0 {
@@ -100,11 +108,52 @@ func auc(s *seen) float64 {
 // ROC Curves", ICML 2006: between two points false positives grow linearly
 // with true ones; the integral of that is taken in closed form.
 func aucPR(s *seen) float64 {
-	type step struct{ fp0, fp, tp0, tp float64 }
-	var all []step
-	negative, positive := steps(s, func(fp0, fp, tp0, tp float64) { all = append(all, step{fp0, fp, tp0, tp}) })
+	if s.m.Groups != nil {
+		return groupAUCPR(s)
+	}
+	if s.width > 1 {
+		return classesAUCPR(s)
+	}
+	var all []rocStep
+	negative, positive := steps(s, func(fp0, fp, tp0, tp float64) { all = append(all, rocStep{fp0, fp, tp0, tp}) })
+	return s.told(areaUnder(all, negative, positive))
+}
+
+// classesAUCPR is the mean over the classes of the area of each against the rest.
+func classesAUCPR(s *seen) float64 {
+	var sum float64
+	for k := range s.width {
+		one := *s
+		one.m = &algo.Matrix{Rows: s.m.Rows, Label: make([]float32, s.m.Rows), Weight: s.m.Weight}
+		one.preds, one.width = make([]float32, s.m.Rows), 1
+		for i, y := range s.m.Label {
+			if int(y) == k {
+				one.m.Label[i] = 1
+			}
+			one.preds[i] = s.preds[i*s.width+k]
+		}
+		sum += aucPR(&one)
+	}
+	return sum / float64(s.width)
+}
+
+// areaPR is the area of one group.
+func areaPR(levels []level) float64 {
+	var all []rocStep
+	var fp, tp float64
+	for _, l := range levels {
+		all = append(all, rocStep{fp, fp + l.negative, tp, tp + l.positive})
+		fp, tp = fp+l.negative, tp+l.positive
+	}
+	return areaUnder(all, fp, tp)
+}
+
+// rocStep is the weight of false and true positives before and at a prediction.
+type rocStep struct{ fp0, fp, tp0, tp float64 }
+
+func areaUnder(all []rocStep, negative, positive float64) float64 {
 	if negative <= 0 || positive <= 0 {
-		return s.told(math.NaN())
+		return math.NaN()
 	}
 	var area float64
 	for _, s := range all {
@@ -120,5 +169,5 @@ func aucPR(s *seen) float64 {
 			area += (to - from - b/a*(math.Log(a*to+b)-math.Log(a*from+b))) / a
 		}
 	}
-	return s.told(area)
+	return area
 }

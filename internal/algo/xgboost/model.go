@@ -14,7 +14,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 )
 
-// Model is a boosted ensemble of trees. It does not change and is safe for
+// Model is a boosted ensemble of trees, or of linear models. It does not change and is safe for
 // concurrent use.
 type Model struct {
 	objective string
@@ -23,6 +23,12 @@ type Model struct {
 	width     int               // margins per row: the number of classes, or 1
 	features  int
 	base      []float32 // intercept as in the model file, 1 or width values
+	targets   int       // labels per row that the model was trained on; 0 and 1 are one
+
+	booster string    // dartBooster, linearBooster, or "" for gbtree
+	weights []float32 // of dart: by tree, what its leaves count
+	linear  []float32 // of gblinear: by feature one per margin, then the bias
+	rounds  int       // of gblinear: how many it has had
 
 	trees      []tree
 	class      []int32 // by tree, below width
@@ -31,11 +37,13 @@ type Model struct {
 	attributes map[string]string
 	names      []string // of the features, or none
 	types      []string
+	encoding   any // what the categories of data frames are called, as in the file; nil for nothing
 
 	// What prediction walks, made by prepare.
 	forest  forest    // the trees that predict
 	margins []float32 // intercept, width values
 	compact bool      // the trees are gone, the forest is left
+	pickled bool      // read from a pickle
 }
 
 var (
@@ -64,7 +72,12 @@ func (m *Model) NumClass() int {
 func (m *Model) NumFeatures() int { return m.features }
 
 // NumRounds gives the number of boosting rounds that the model holds.
-func (m *Model) NumRounds() int { return len(m.bounds) - 1 }
+func (m *Model) NumRounds() int {
+	if m.booster == linearBooster {
+		return m.rounds
+	}
+	return len(m.bounds) - 1
+}
 
 // BestIteration gives the round that was best on the validation data, counted
 // from 0, when training kept track of it.
@@ -82,12 +95,18 @@ func (m *Model) prepare() error {
 	if len(m.base) != 1 && len(m.base) != m.width {
 		return algo.ClientErrorf("the model has %d intercepts for %d classes", len(m.base), m.width)
 	}
+	if m.booster == linearBooster && len(m.linear) != (m.features+1)*m.width {
+		return algo.ClientErrorf("the model has %d weights for %d features and %d outputs", len(m.linear), m.features, m.width)
+	}
+	if m.booster == dartBooster && len(m.weights) != len(m.trees) {
+		return algo.ClientErrorf("the model has %d trees and weights for %d", len(m.trees), len(m.weights))
+	}
 	if len(m.class) != len(m.trees) {
 		return algo.ClientErrorf("the model has %d trees and classes for %d", len(m.trees), len(m.class))
 	}
 	m.margins = make([]float32, m.width)
 	for k := range m.margins {
-		m.margins[k] = marginOf(m.objective, m.base[min(k, len(m.base)-1)])
+		m.margins[k] = m.baseMargin(k)
 	}
 	used := len(m.trees)
 	if best, ok := m.BestIteration(); ok && best+1 < len(m.bounds) {
@@ -103,13 +122,16 @@ func (m *Model) prepare() error {
 			return algo.ClientErrorf("tree %d of the model is of class %d of %d", i, m.class[i], m.width)
 		}
 		if i >= used { // checked, but of no use to predictions
-			if _, _, err := m.trees[i].flatten(nil, m.features); err != nil {
+			if _, _, _, err := m.trees[i].flatten(nil, nil, m.features); err != nil {
 				return err
 			}
 			continue
 		}
 		if err := m.forest.grow(&m.trees[i], m.class[i], m.features); err != nil {
 			return err
+		}
+		if m.booster == dartBooster {
+			m.forest.weigh(m.weights[i])
 		}
 	}
 	m.forest.fill()
@@ -120,18 +142,22 @@ func (m *Model) prepare() error {
 // fifth of the memory. Saving it is an error.
 func (m *Model) Compact() algo.Model {
 	c := *m
-	c.trees, c.class, c.names, c.types, c.compact = nil, nil, nil, nil, true
+	c.trees, c.class, c.names, c.types, c.encoding, c.compact = nil, nil, nil, nil, nil, true
 	return &c
 }
 
 // MemoryBytes is about what the model takes on the heap.
 func (m *Model) MemoryBytes() int64 {
 	const header, text, itself = 24, 16, 512 // of a slice, a string and a Model
-	bytes := itself + 4*int64(cap(m.base)+cap(m.class)+cap(m.margins)) + 8*int64(cap(m.bounds)) + m.forest.bytes()
+	bytes := itself + 4*int64(cap(m.base)+cap(m.class)+cap(m.margins)) + 8*int64(cap(m.bounds)) + m.forest.bytes() +
+		4*int64(cap(m.weights)+cap(m.linear))
 	for i := range m.trees {
 		t := &m.trees[i]
 		bytes += 9*header + int64(cap(t.missingLeft)) + 4*int64(cap(t.left)+cap(t.right)+cap(t.parent)+cap(t.feature)+
 			cap(t.value)+cap(t.gain)+cap(t.hess)+cap(t.base))
+		for _, set := range t.cats {
+			bytes += header + set.bytes()
+		}
 	}
 	for _, list := range [2][]string{m.names, m.types} {
 		for _, s := range list {
@@ -151,11 +177,13 @@ var errCompact = errors.New("the model was made compact, to predict alone, and c
 
 // Save writes the model into dir as FileName in UBJSON, the form in which
 // XGBoost 2.1 and later write and read a file without an extension.
-func (m *Model) Save(dir string) error {
+func (m *Model) Save(dir string) error { return m.save(dir, FileName) }
+
+func (m *Model) save(dir, name string) error {
 	if m.compact {
 		return fmt.Errorf("save model: %w", errCompact)
 	}
-	f, err := os.Create(filepath.Join(dir, FileName))
+	f, err := os.Create(filepath.Join(dir, name))
 	if err != nil {
 		return fmt.Errorf("save model: %w", err)
 	}

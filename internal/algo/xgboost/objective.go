@@ -11,13 +11,27 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/algo/collective"
 )
 
-// objective is a loss to learn by. A scalar one has pair; one of several
-// classes has none and is handled by softmaxPairs.
+// objective is a loss to learn by. A scalar one has pair; one whose derivatives
+// hang on several rows has whole; one of several classes has neither and is
+// handled by softmaxPairs.
 type objective struct {
 	name   string
 	metric string // shown when the user names none
 	// pair gives the derivatives of the loss at a margin, whose transform is pred.
 	pair func(margin, pred, label float32) (g, h float32)
+	// whole fills into with the derivatives of all rows of this host, weighted.
+	whole func(m *algo.Matrix, margins, preds []float32, into []gradPair, threads int)
+	// grouped says that rows are weighed by query group, not one by one.
+	grouped bool
+	// single says that the whole of the data must be on one host.
+	single bool
+	// medians says that the leaves are medians of what is left of the labels.
+	medians bool
+	// raw says that metrics look at margins in place of predictions.
+	raw bool
+	// lossOf is the loss that the metric named as the objective's own shows, of
+	// those that have it.
+	lossOf func(label, margin float64) float64
 	// allows tells whether a label is fit, and demand says what is.
 	allows func(label float32) bool
 	demand string
@@ -41,6 +55,10 @@ const (
 	byMean
 	// byPriors takes the centred logarithms of the classes' shares.
 	byPriors
+	// byHalf takes 0.5, whatever the labels are.
+	byHalf
+	// byMedian takes the median of the labels.
+	byMedian
 )
 
 // smallest keeps second derivatives above 0.
@@ -114,8 +132,17 @@ func newObjective(c *config) (*objective, error) {
 		o.metric = "mphe"
 		o.pair = huberPair
 		o.group, o.params = "pseudo_huber_param", map[string]string{"huber_slope": "1"}
-	default:
-		return nil, notBuilt("objective", c.objective)
+	case "reg:absoluteerror":
+		o.metric, o.start, o.medians = "mae", byMedian, true
+		o.pair = absolutePair
+	case "rank:pairwise", "rank:ndcg", "rank:map":
+		o.rank(c.objective)
+	case "survival:aft":
+		o.aft(c)
+	case "survival:cox":
+		o.metric, o.whole, o.single = "cox-nloglik", coxPairs, true
+	default: // aft_loss_distribution, which the container takes as the name of an objective by mistake
+		return nil, algo.ClientErrorf("Unknown objective function: `%s`", c.objective)
 	}
 	return o, nil
 }
@@ -133,6 +160,16 @@ func hingePair(margin, _, label float32) (g, h float32) {
 		return -sign, 1
 	}
 	return 0, math.SmallestNonzeroFloat32
+}
+
+func absolutePair(margin, _, label float32) (g, h float32) {
+	switch {
+	case margin > label:
+		return 1, 1
+	case margin < label:
+		return -1, 1
+	}
+	return 0, 1
 }
 
 func tweediePair(margin, label, rho float32) (g, h float32) {
@@ -165,6 +202,10 @@ func (o *objective) check(m *algo.Matrix) error {
 			return algo.ClientErrorf("%s (a label is %v)", o.demand, y)
 		}
 	}
+	if groups := groupsOf(m); (o.grouped || m.Groups != nil) && m.Weight != nil && len(m.Weight) != len(groups)-1 {
+		return algo.ClientErrorf("Size of weight must equal to the number of query groups when ranking group is used: %d weights, %d groups",
+			len(m.Weight), len(groups)-1)
+	}
 	for _, w := range m.Weight {
 		if !(w >= 0) || math.IsInf(float64(w), 0) {
 			return algo.ClientErrorf("Weights must be positive values. (a weight is %v)", w)
@@ -189,6 +230,10 @@ func (o *objective) weightOf(m *algo.Matrix, i int) float32 {
 // margins, rows×classes, which transform into preds (for multi:softmax as for
 // multi:softprob).
 func (o *objective) pairs(m *algo.Matrix, margins, preds []float32, into [][]gradPair, threads int) {
+	if o.whole != nil {
+		o.whole(m, margins, preds, into[0], threads)
+		return
+	}
 	spans(threads, m.Rows, func(_, _, lo, hi int) {
 		if o.pair == nil {
 			o.softmaxPairs(m, preds, into, lo, hi)
@@ -249,14 +294,32 @@ func (o *objective) estimate(ctx context.Context, peers *collective.Group, m *al
 		err := peers.SumFloats(ctx, v)
 		return []float32{float32(v[0] / max(v[1], smallest))}, err
 	}
+	switch o.start {
+	case byHalf:
+		return []float32{0.5}, nil
+	case byMedian:
+		return medianLabel(ctx, peers, m)
+	}
 	v := []float64{0, 0} // sums of g and h
 	at := []float32{0}
 	transformOf(o.name).apply(at, 1)
-	for i, y := range m.Label {
-		a, b := o.pair(0, at[0], y)
-		w := float64(o.weightOf(m, i))
-		v[0] += float64(a) * w
-		v[1] += float64(b) * w
+	if o.whole != nil {
+		margins, preds, pairs := make([]float32, m.Rows), make([]float32, m.Rows), make([]gradPair, m.Rows)
+		for i := range preds {
+			preds[i] = at[0]
+		}
+		o.whole(m, margins, preds, pairs, threads)
+		for _, p := range pairs {
+			v[0] += float64(p.g)
+			v[1] += float64(p.h)
+		}
+	} else {
+		for i, y := range m.Label {
+			a, b := o.pair(0, at[0], y)
+			w := float64(o.weightOf(m, i))
+			v[0] += float64(a) * w
+			v[1] += float64(b) * w
+		}
 	}
 	if err := peers.SumFloats(ctx, v); err != nil {
 		return nil, err

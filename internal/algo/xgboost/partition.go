@@ -38,7 +38,7 @@ func (b *binned) part(rows, spare []uint32, s split) int {
 	if b.bytes == nil {
 		for _, r := range rows {
 			bin, ok := b.bin(r, s.feature)
-			if ok && bin <= s.bin || !ok && s.missingLeft {
+			if ok && s.goesLeft(bin) || !ok && s.missingLeft {
 				rows[left] = r
 				left++
 			} else {
@@ -50,7 +50,7 @@ func (b *binned) part(rows, spare []uint32, s split) int {
 	}
 	var goes [missingByte + 1]uint8
 	for bin := range goes {
-		if bin <= s.bin {
+		if s.goesLeft(bin) {
 			goes[bin] = 1
 		}
 	}

@@ -35,8 +35,8 @@ func (m *Model) PredictInto(ctx context.Context, rows *algo.Matrix, values []flo
 	return p, nil
 }
 
-// PredictMargin gives the sums of the leaves and the intercept: one number per
-// row, or one per class.
+// PredictMargin gives the sums of the leaves, or of the linear terms, and the
+// intercept: one number per row, or one per class.
 func (m *Model) PredictMargin(ctx context.Context, rows *algo.Matrix) (algo.Prediction, error) {
 	return m.margin(ctx, rows, nil)
 }
@@ -52,6 +52,10 @@ func (m *Model) margin(ctx context.Context, rows *algo.Matrix, values []float32)
 	p := algo.Prediction{Values: values[:n], Width: m.width}
 	for at := 0; at < n; at += m.width {
 		copy(p.Values[at:], m.margins)
+	}
+	if m.booster == linearBooster {
+		m.addLinear(rows, p.Values, runtime.GOMAXPROCS(0))
+		return p, ctx.Err()
 	}
 	return p, m.forest.add(ctx, rows, p.Values, runtime.GOMAXPROCS(0))
 }

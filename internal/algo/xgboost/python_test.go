@@ -32,6 +32,8 @@ func TestPythonReadsOurModels(t *testing.T) {
 		"binary:logistic": "binary", "binary:logitraw": "binary", "binary:hinge": "binary", "reg:squarederror": "real",
 		"multi:softprob": "class", "multi:softmax": "class", "count:poisson": "count", "reg:gamma": "amount",
 		"reg:tweedie": "count", "reg:logistic": "share", "reg:pseudohubererror": "real", "reg:squaredlogerror": "amount",
+		"reg:absoluteerror": "real", "rank:pairwise": "relevance", "rank:ndcg": "relevance", "rank:map": "binary",
+		"survival:aft": "time", "survival:cox": "censored",
 	} {
 		raw := map[string]string{"objective": objective, "num_round": "5", "subsample": "0.8"}
 		if label == "class" {

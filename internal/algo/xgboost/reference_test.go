@@ -20,12 +20,14 @@ type referenceCase struct {
 	Name, Label          string
 	Weighted             bool
 	Rounds               int
+	Groups               []int
 	Params               map[string]string
 	Metrics              map[string]float64
 	Order                []string
 	Base                 string
 	Margins, Predictions []float64
 	Best                 []float64
+	Importance           map[string]map[string]float64
 }
 
 type referenceData struct {
@@ -63,7 +65,7 @@ func (d *referenceData) matrix(label string, weighted bool) *algo.Matrix {
 
 // sparse gives m in compressed rows, without its missing values.
 func sparse(m *algo.Matrix) *algo.Matrix {
-	out := &algo.Matrix{Rows: m.Rows, Cols: m.Cols, Label: m.Label, Weight: m.Weight, Start: []int64{0}}
+	out := &algo.Matrix{Rows: m.Rows, Cols: m.Cols, Label: m.Label, Weight: m.Weight, Groups: m.Groups, Start: []int64{0}}
 	for r := range m.Rows {
 		for f, v := range m.Values[r*m.Cols : (r+1)*m.Cols] {
 			if v == v {
@@ -125,6 +127,12 @@ func TestTrainingAgreesWithXGBoost(t *testing.T) {
 			"wide":   wide(sparse(d.matrix(c.Label, c.Weighted))),
 		}
 		for layout, m := range layouts {
+			if c.Groups != nil {
+				m.Groups = []int{0}
+				for i, n := range c.Groups {
+					m.Groups = append(m.Groups, m.Groups[i]+n)
+				}
+			}
 			t.Run(c.Name+" "+layout, func(t *testing.T) {
 				raw := map[string]string{"num_round": strconv.Itoa(c.Rounds), "max_depth": "3"}
 				for k, v := range c.Params {

@@ -31,6 +31,9 @@ func (g *grower) sample(ctx context.Context, pairs []gradPair, number uint64) ([
 		}
 		return pairs, nil
 	}
+	if g.gradientBased {
+		return g.sampleByGradient(ctx, pairs, number)
+	}
 	key := mix(mix(g.seed) ^ number)
 	limit := uint64(g.subsample * (1 << 53))
 	kept := make([]gradPair, len(pairs))

@@ -24,6 +24,7 @@ func (Algorithm) Spec() algo.Spec {
 		Channels: []algo.ChannelSpec{
 			{Name: "train", Required: true, Pipe: true, ContentTypes: contentTypes},
 			{Name: "validation", Pipe: true, ContentTypes: contentTypes},
+			{Name: "model", ContentTypes: []string{"application/x-sagemaker-model"}},
 		},
 		Metrics:     metrics(),
 		Distributed: true,
@@ -122,8 +123,11 @@ func treeParams() []algo.Param {
 		{Name: "updater", Kind: algo.List, Doc: "tree updaters"},
 		integer("refresh_leaf", "1", new(0.0), new(1.0), "for the refresh updater"),
 		choice("process_type", "default", "grow or update trees", "default", "update"),
-		{Name: "monotone_constraints", Kind: algo.String, Doc: "direction per feature"},
-		{Name: "interaction_constraints", Kind: algo.String, Doc: "features that may meet"},
+		{Name: "monotone_constraints", Kind: algo.String, Doc: "direction per feature, as (1,-1,0)"},
+		{Name: "interaction_constraints", Kind: algo.String, Doc: "features that may meet in a tree, as [[1,2],[3,4]]"},
+		{Name: "_categorical_features", Kind: algo.List, Doc: "features that hold categories, counted from 0"},
+		integer("max_cat_to_onehot", "4", new(1.0), nil, "fewer categories than that are split off one by one"),
+		integer("max_cat_threshold", "64", new(1.0), nil, "most categories that a split of many weighs to either side"),
 	}
 }
 
@@ -135,13 +139,13 @@ func otherParams() []algo.Param {
 		number("rate_drop", "0", new(0.0), new(1.0), "share of trees that dart drops"),
 		integer("one_drop", "0", new(0.0), new(1.0), "dart drops at least one tree"),
 		number("skip_drop", "0", new(0.0), new(1.0), "chance that dart drops none"),
-		open(number("sketch_eps", "0.03", new(0.0), new(1.0), "no effect: quantiles are exact"), true),
+		open(number("sketch_eps", "0.03", new(0.0), new(1.0), "share of a bin of approx, when max_bin is not given"), true),
 		choice("dsplit", "", "no effect", "row", "col"),
 		choice("predictor", "auto", "no effect", "auto", "cpu_predictor", "gpu_predictor"),
 		choice("deterministic_histogram", "true", "no effect: histograms are always deterministic", "true", "false"),
 		choice("single_precision_histogram", "false", "no effect", "true", "false"),
 		open(integer("prob_buffer_row", "", new(1.0), nil, "no effect"), false),
-		choice("use_dask_gpu_training", "false", "GPU training", "true", "false"),
+		choice("use_dask_gpu_training", "false", "refused: there are no GPUs", "true", "false"),
 		integer("nthread", "", new(1.0), nil, "most threads to use"),
 		integer("verbosity", "1", new(0.0), new(3.0), "no effect"),
 		integer("_kfold", "", new(2.0), nil, "folds of cross validation"),

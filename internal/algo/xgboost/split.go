@@ -13,6 +13,11 @@ type regular struct {
 	byTree, byLevel, byNode      float64 // colsample_*
 	subsample                    float64
 	maxBin, parallelTrees        int
+	gradientBased                bool      // subsample draws rows by their gradients
+	monotone                     []int8    // by feature, up to the last that is not 0: 1 rises, -1 falls; nil for none
+	meet                         [][]int32 // features that may meet on a way, ascending; nil for no limits
+	cats                         []bool    // by feature: its values are categories; nil for none
+	oneHot, mostCats             int       // max_cat_to_onehot, max_cat_threshold
 }
 
 // minGain is XGBoost's kRtEps: a smaller gain is rounding noise.
@@ -55,30 +60,49 @@ func (p *regular) gain(g, h float64) float64 {
 	return -(2*g*w + (h+p.lambda)*w*w)
 }
 
-// split is a candidate: rows whose feature lies in a bin up to bin go left, and
-// missing ones as missingLeft says. bin is numbered within the feature.
+// split is a candidate: rows whose feature lies in a bin up to bin, or in none of
+// cats, go left, and missing ones as missingLeft says. bin is numbered within
+// the feature, and -1 where none is.
 type split struct {
 	gain        float64 // 0 or less when there is none
 	feature     int
 	bin         int
 	missingLeft bool
 	left        sums
+	cats        *categories // nil for a split by value
+}
+
+// goesLeft tells where a bin of the feature goes.
+func (s *split) goesLeft(bin int) bool {
+	if s.cats != nil {
+		return !s.cats.has(float32(bin))
+	}
+	return bin <= s.bin
 }
 
 // best finds the split of a node with the histogram h and the sums total that
-// gains most. features are ascending; among equals the first one wins, as in
-// XGBoost, and that splits missing rows to the right before the left.
-func (p *regular) best(b *binned, q *quantized, h histogram, total sums, features []int32) split {
+// gains most within the node's fence. features are ascending; among equals the
+// first one wins, as in XGBoost, and that splits missing rows to the right before
+// the left.
+func (p *regular) best(b *binned, q *quantized, h histogram, total sums, features []int32, within *fence) split {
 	e := evaluator{
 		regular: p, unitG: q.unitG, unitH: q.unitH,
 		g: float64(total.g) * q.unitG, h: float64(total.h) * q.unitH,
-		simple: p.maxDeltaStep == 0 && p.alpha == 0,
+		simple: p.maxDeltaStep == 0 && p.alpha == 0 && p.monotone == nil,
+		fence:  within,
 	}
-	e.whole = p.gain(e.g, e.h)
+	if e.whole = p.gain(e.g, e.h); within != nil {
+		e.whole = within.whole
+	}
 	e.found.gain = 0
-	for _, feature := range features {
+	for _, feature := range within.among(features) {
 		f := int(feature)
 		bins := h[b.ptr[f]:b.ptr[f+1]]
+		e.direction = p.direction(f)
+		if p.cats != nil && p.cats[f] {
+			e.tryCategories(f, bins, total)
+			continue
+		}
 		var left sums
 		for i, s := range bins {
 			if s == (sums{}) {
@@ -86,18 +110,22 @@ func (p *regular) best(b *binned, q *quantized, h histogram, total sums, feature
 			}
 			left = left.plus(s)
 			if e.try(left) {
-				e.found.feature, e.found.bin, e.found.missingLeft, e.found.left = f, i, false, left
+				e.found.feature, e.found.bin, e.found.missingLeft, e.found.left, e.found.cats = f, i, false, left, nil
 			}
 		}
 		if !b.missing[f] || left == total {
 			continue
 		}
 		var right sums
-		for i := len(bins) - 1; i > 0; i-- {
+		last := 0
+		if e.direction != 0 {
+			last = -1 // missing ones against all others: the other way round the weights may not be allowed
+		}
+		for i := len(bins) - 1; i > last; i-- {
 			if s := bins[i]; s != (sums{}) {
 				right = right.plus(s)
 				if left := total.minus(right); e.try(left) {
-					e.found.feature, e.found.bin, e.found.missingLeft, e.found.left = f, i-1, true, left
+					e.found.feature, e.found.bin, e.found.missingLeft, e.found.left, e.found.cats = f, i-1, true, left, nil
 				}
 			}
 		}
@@ -114,7 +142,9 @@ type evaluator struct {
 	*regular
 	unitG, unitH float64
 	g, h, whole  float64 // sums of the node, and its gain as a leaf
-	simple       bool    // neither alpha nor max_delta_step
+	simple       bool    // neither alpha, max_delta_step nor monotone constraints
+	fence        *fence
+	direction    int8 // monotone constraint of the feature at hand
 	found        split
 }
 
@@ -131,6 +161,12 @@ func (e *evaluator) try(left sums) bool {
 		// One division for the two terms gl²/(hl+lambda) + gr²/(hr+lambda).
 		dl, dr := hl+e.lambda, hr+e.lambda
 		gain = (gl*gl*dr+gr*gr*dl)/(dl*dr) - e.whole
+	} else if e.monotone != nil {
+		wl, wr := float32(e.weightWithin(e.fence, gl, hl)), float32(e.weightWithin(e.fence, gr, hr))
+		if e.direction > 0 && wl > wr || e.direction < 0 && wl < wr {
+			return false
+		}
+		gain = e.gainWithin(e.fence, gl, hl) + e.gainWithin(e.fence, gr, hr) - e.whole
 	} else {
 		gain = e.gain(gl, hl) + e.gain(gr, hr) - e.whole
 	}

@@ -204,24 +204,9 @@ func cutAcross(ctx context.Context, peers *collective.Group, memory *spill.Space
 		if i := slices.Index(wrong, true); i >= 0 {
 			return c, infinite(from + i)
 		}
-		all, err := peers.AllGather(ctx, slices.Concat(told...))
+		features, err := gatherRuns(ctx, peers, told, func(i int) { c.missing[from+i] = true })
 		if err != nil {
 			return c, fmt.Errorf("find common bins: %w", err)
-		}
-		features := make([][]run, n)
-		for _, b := range all {
-			for i := range n {
-				missing, runs, rest, ok := readSummary(b)
-				if !ok {
-					return c, errPeer
-				}
-				b = rest
-				c.missing[from+i] = c.missing[from+i] || missing
-				features[i] = mergeRuns(features[i], runs)
-			}
-			if len(b) > 0 {
-				return c, errPeer
-			}
 		}
 		each(threads, n, func(_, i int) {
 			f := from + i
@@ -229,4 +214,30 @@ func cutAcross(ctx context.Context, peers *collective.Group, memory *spill.Space
 		})
 	}
 	return c, nil
+}
+
+// gatherRuns gives of some features the runs of all hosts together. told has
+// what this host says of each, and lacks is called for those that rows lack.
+func gatherRuns(ctx context.Context, peers *collective.Group, told [][]byte, lacks func(i int)) ([][]run, error) {
+	all, err := peers.AllGather(ctx, slices.Concat(told...))
+	if err != nil {
+		return nil, err
+	}
+	features := make([][]run, len(told))
+	for _, b := range all {
+		for i := range told {
+			missing, runs, rest, ok := readSummary(b)
+			if !ok {
+				return nil, errPeer
+			}
+			if b = rest; missing {
+				lacks(i)
+			}
+			features[i] = mergeRuns(features[i], runs)
+		}
+		if len(b) > 0 {
+			return nil, errPeer
+		}
+	}
+	return features, nil
 }

@@ -17,9 +17,10 @@ type tree struct {
 	// value is the bound of a split (smaller goes left) or the weight of a leaf,
 	// times eta.
 	missingLeft []bool
-	gain        []float32 // 0 in leaves
-	hess        []float32 // sum over the rows of the node
-	base        []float32 // weight that the node has or would have as a leaf
+	gain        []float32            // 0 in leaves
+	hess        []float32            // sum over the rows of the node
+	base        []float32            // weight that the node has or would have as a leaf
+	cats        map[int32]categories // of splits by category: those that go right; nil when there are none
 }
 
 // leaf appends a node below parent and gives its number.
@@ -37,13 +38,13 @@ func (t *tree) leaf(parent int32, value, hess float32) int32 {
 }
 
 // flatten appends the nodes of t that can be reached to nodes, breadth first,
-// so that the children of a node lie side by side. depth is the splits on the
-// longest way to a leaf. It fails where t is no tree: a child out of range or
-// reached twice, or a feature not below features.
-func (t *tree) flatten(nodes []node, features int) (flat []node, depth int, err error) {
+// so that the children of a node lie side by side, and its sets of categories to
+// sets. depth is the splits on the longest way to a leaf. It fails where t is no
+// tree: a child out of range or reached twice, or a feature not below features.
+func (t *tree) flatten(nodes []node, sets []categories, features int) (flat []node, all []categories, depth int, err error) {
 	n := len(t.left)
 	if n == 0 {
-		return nil, 0, algo.ClientErrorf("a tree of the model has no nodes")
+		return nil, nil, 0, algo.ClientErrorf("a tree of the model has no nodes")
 	}
 	base := len(nodes)
 	order := make([]int32, 1, n)
@@ -61,24 +62,27 @@ func (t *tree) flatten(nodes []node, features int) (flat []node, depth int, err 
 		}
 		for _, c := range [2]int32{l, r} {
 			if c < 0 || int(c) >= n || seen[c] {
-				return nil, 0, algo.ClientErrorf("node %d of a tree of the model has the child %d, which cannot be", at, c)
+				return nil, nil, 0, algo.ClientErrorf("node %d of a tree of the model has the child %d, which cannot be", at, c)
 			}
 			seen[c] = true
 		}
 		f := t.feature[at]
-		if f < 0 || int(f) >= features {
-			return nil, 0, algo.ClientErrorf("node %d of a tree of the model splits feature %d of %d", at, f, features)
+		if f < 0 || int(f) >= min(features, mostFeatures) {
+			return nil, nil, 0, algo.ClientErrorf("node %d of a tree of the model splits feature %d of %d", at, f, features)
 		}
 		slot := 2 + 2*uint32(f)
 		if !t.missingLeft[at] {
 			slot++
 		}
 		bound := uint32(0) // no value is below NaN
-		if v := t.value[at]; v == v {
+		if set, ok := t.cats[at]; ok {
+			bound, slot = uint32(len(sets)), slot|byCategory
+			sets = append(sets, set)
+		} else if v := t.value[at]; v == v {
 			bound = sortKey(v) - 1
 		}
 		nodes = append(nodes, node{bound: bound, slot: slot, left: int32(base + len(order))})
 		order = append(order, l, r)
 	}
-	return nodes, depth, nil
+	return nodes, sets, depth, nil
 }

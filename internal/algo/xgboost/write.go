@@ -27,7 +27,8 @@ type sink interface {
 	ints(v []int32)  // a list of numbers
 	bytes(v []uint8) // a list of small numbers
 	floats(v []float32)
-	longs() // an empty list of 64-bit numbers
+	each(v []float32) // a list of numbers, each with its kind
+	longs(v []int32)  // a list of 64-bit numbers
 }
 
 // formatVersion is the version of XGBoost whose model format is written.
@@ -46,16 +47,11 @@ func (m *Model) write(w sink) {
 	names(w, "feature_names", m.names)
 	names(w, "feature_types", m.types)
 	w.key("gradient_booster")
-	w.open()
-	w.key("model")
-	m.writeTrees(w)
-	w.key("name")
-	w.text("gbtree")
-	w.close()
+	m.writeBooster(w)
 	w.key("learner_model_param")
 	texts(w, map[string]string{
 		"base_score": intercept(m.base), "boost_from_average": "1",
-		"num_class": strconv.Itoa(m.NumClass()), "num_feature": strconv.Itoa(m.features), "num_target": "1",
+		"num_class": strconv.Itoa(m.NumClass()), "num_feature": strconv.Itoa(m.features), "num_target": strconv.Itoa(max(m.targets, 1)),
 	})
 	w.key("objective")
 	w.open()
@@ -73,90 +69,6 @@ func (m *Model) write(w sink) {
 		w.integer(v)
 	}
 	w.end()
-	w.close()
-}
-
-func (m *Model) writeTrees(w sink) {
-	w.open()
-	w.key("cats") // no categories
-	w.open()
-	w.key("enc")
-	w.list(0)
-	w.end()
-	w.key("feature_segments")
-	w.ints(nil)
-	w.key("sorted_idx")
-	w.ints(nil)
-	w.close()
-	w.key("gbtree_model_param")
-	texts(w, map[string]string{"num_parallel_tree": strconv.Itoa(m.parallel), "num_trees": strconv.Itoa(len(m.trees))})
-	w.key("iteration_indptr")
-	w.list(len(m.bounds))
-	for _, v := range m.bounds {
-		w.integer(v)
-	}
-	w.end()
-	w.key("tree_info")
-	w.list(len(m.class))
-	for _, v := range m.class {
-		w.integer(int(v))
-	}
-	w.end()
-	w.key("trees")
-	w.list(len(m.trees))
-	for i := range m.trees {
-		m.trees[i].write(w, i, m.features)
-	}
-	w.end()
-	w.close()
-}
-
-func (t *tree) write(w sink, id, features int) {
-	n := len(t.left)
-	parents := slices.Clone(t.parent)
-	parents[0] = noParent
-	missing := make([]uint8, n)
-	for i, left := range t.missingLeft {
-		if left {
-			missing[i] = 1
-		}
-	}
-	w.open()
-	w.key("base_weights")
-	w.floats(t.base)
-	w.key("categories")
-	w.ints(nil)
-	w.key("categories_nodes")
-	w.ints(nil)
-	w.key("categories_segments")
-	w.longs()
-	w.key("categories_sizes")
-	w.longs()
-	w.key("default_left")
-	w.bytes(missing)
-	w.key("id")
-	w.integer(id)
-	w.key("left_children")
-	w.ints(t.left)
-	w.key("loss_changes")
-	w.floats(t.gain)
-	w.key("parents")
-	w.ints(parents)
-	w.key("right_children")
-	w.ints(t.right)
-	w.key("split_conditions")
-	w.floats(t.value)
-	w.key("split_indices")
-	w.ints(t.feature)
-	w.key("split_type")
-	w.bytes(make([]uint8, n))
-	w.key("sum_hessian")
-	w.floats(t.hess)
-	w.key("tree_param")
-	texts(w, map[string]string{
-		"num_deleted": "0", "num_feature": strconv.Itoa(features),
-		"num_nodes": strconv.Itoa(n), "size_leaf_vector": "1",
-	})
 	w.close()
 }
 
@@ -265,7 +177,20 @@ func (u *ubjWriter) floats(values []float32) {
 	}
 }
 
-func (u *ubjWriter) longs() { u.typed('L', 0) }
+func (u *ubjWriter) longs(values []int32) {
+	u.typed('L', len(values))
+	for _, v := range values {
+		u.w.Write(binary.BigEndian.AppendUint64(u.w.AvailableBuffer(), uint64(v)))
+	}
+}
+
+func (u *ubjWriter) each(values []float32) {
+	u.list(len(values))
+	for _, v := range values {
+		u.w.WriteByte('d')
+		u.w.Write(binary.BigEndian.AppendUint32(u.w.AvailableBuffer(), math.Float32bits(v)))
+	}
+}
 
 // jsonWriter writes JSON. XGBoost's reader takes NaN and Infinity, which JSON
 // proper lacks.
@@ -353,4 +278,6 @@ func (j *jsonWriter) floats(values []float32) {
 	j.end()
 }
 
-func (j *jsonWriter) longs() { j.ints(nil) }
+func (j *jsonWriter) longs(values []int32) { j.ints(values) }
+
+func (j *jsonWriter) each(values []float32) { j.floats(values) }

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
@@ -41,20 +42,28 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.gpu {
+		in.Log.Warn("tree_method gpu_hist: Sagebrush trains on the CPU; trees are grown as by hist")
+	}
 	c.memory = spill.New()
 	defer c.memory.Close()
 	several := in.Peers.Size() > 1
 	if len(in.Hosts) > 1 && !several {
 		return nil, fmt.Errorf("train on %d hosts: they are not connected", len(in.Hosts))
 	}
-	train, err := load(in.Channels["train"], data.Options{Weights: c.csvWeights, Threads: in.Threads, Memory: c.memory}, several)
+	fits, err := labelsOf(c)
+	if err != nil {
+		return nil, err
+	}
+	train, err := load(in.Channels["train"], data.Options{Weights: c.csvWeights, Threads: in.Threads, Memory: c.memory, CheckLabel: fits}, several)
 	if err != nil {
 		return nil, err
 	}
 	var valid *algo.Matrix
 	if ch := in.Channels["validation"]; ch != nil {
-		// Weights are a column of the training data alone, as in the container.
-		if valid, err = load(ch, data.Options{Threads: in.Threads, Memory: c.memory}, several); err != nil {
+		// Weights are a column of the training data alone, as in the container,
+		// but where the two are put together.
+		if valid, err = load(ch, data.Options{Weights: c.csvWeights && c.folds > 0, Threads: in.Threads, Memory: c.memory, CheckLabel: fits}, several); err != nil {
 			return nil, err
 		}
 	}
@@ -72,11 +81,87 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 	if valid != nil {
 		in.Print("Validation matrix has %d rows", valid.Rows)
 	}
-	m, err := boost(ctx, c, in.Peers, train, valid, in.Threads, in.Print)
+	var from *Model
+	if ch := in.Channels["model"]; ch != nil {
+		if from, err = givenModel(ch); err != nil {
+			return nil, err
+		}
+		in.Log.Info(fmt.Sprintf("Training goes on with a model of %d rounds", from.NumRounds()))
+	}
+	if c.folds > 0 {
+		switch {
+		case several:
+			return nil, algo.ClientErrorf("_kfold does not support distributed training: use one instance")
+		case from != nil:
+			return nil, algo.ClientErrorf("_kfold begins anew: leave the model channel or _kfold out")
+		}
+		if valid != nil {
+			in.Log.Info("Read both train and validation data into one DMatrix")
+		}
+		all, err := joined(train, valid)
+		if err != nil {
+			return nil, err
+		}
+		return crossValidate(ctx, in, c, all)
+	}
+	m, err := trainOn(ctx, in, c, from, train, valid)
 	if err != nil {
 		return nil, err
 	}
+	if in.Peers.Rank() == 0 {
+		if err := m.saveImportance(in.Output); err != nil {
+			return nil, err
+		}
+	}
 	return m, nil
+}
+
+// trainOn trains on matrices, from the last checkpoint on where there is one, and
+// keeps checkpoints where the job does. from is nil or a model to go on with.
+func trainOn(ctx context.Context, in algo.Input, c *config, from *Model, train, valid *algo.Matrix) (*Model, error) {
+	if c.update {
+		return boostFrom(ctx, c, in.Peers, from, train, valid, in.Threads, in.Print)
+	}
+	whole := c.rounds
+	if from != nil {
+		whole += from.NumRounds()
+	}
+	last, rounds, err := resume(ctx, in, in.Checkpoints)
+	if err != nil {
+		return nil, err
+	}
+	run := *c
+	if last != nil {
+		from, run.rounds = last, max(0, whole-rounds)
+	}
+	if dir := in.Checkpoints; dir != "" {
+		run.keep = func(m *Model, round int) error { return keepCheckpoint(dir, m, round) }
+	}
+	return boostFrom(ctx, &run, in.Peers, from, train, valid, in.Threads, in.Print)
+}
+
+// labelsOf gives what refuses labels that do not suit the objective, or a metric
+// that is shown: boost checks them too, but no longer knows where they stand.
+func labelsOf(c *config) (func(y float32) error, error) {
+	o, err := newObjective(c)
+	if err != nil {
+		return nil, err
+	}
+	metrics, err := metricsOf(c, o)
+	if err != nil {
+		return nil, err
+	}
+	return func(y float32) error {
+		if !o.allows(y) {
+			return algo.ClientErrorf("%s", o.demand)
+		}
+		for i := range metrics {
+			if m := &metrics[i]; m.fits != nil && !m.fits(y) {
+				return algo.ClientErrorf("Metric '%s': %s", m.name, m.demand)
+			}
+		}
+		return nil
+	}, nil
 }
 
 // load reads a channel. Of several hosts one may have no rows.
@@ -88,32 +173,51 @@ func load(ch *algo.Channel, opts data.Options, several bool) (*algo.Matrix, erro
 	return m, err
 }
 
-// Load reads the model in the folder artifacts: the first file, by name, that
-// is one. Names that begin with a dot are passed over.
+// ensembleVar says, unless it is other than "true", that the models of a folder
+// predict together.
+const ensembleVar = "SAGEMAKER_INFERENCE_ENSEMBLE"
+
+// Load reads the models in the folder artifacts. Several make an Ensemble, unless
+// the environment says otherwise by SAGEMAKER_INFERENCE_ENSEMBLE; then the first
+// one, by name, is taken. Names that begin with a dot are passed over, and so are
+// files that are no models and are not called as the artifact is.
 func (Algorithm) Load(artifacts fs.FS) (algo.Model, error) {
 	entries, err := fs.ReadDir(artifacts, ".")
 	if err != nil {
 		return nil, fmt.Errorf("list the model folder: %w", err)
 	}
-	var names []string
-	for _, e := range entries {
-		if !e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
-			names = append(names, e.Name())
-		}
-	}
+	all, set := os.LookupEnv(ensembleVar)
+	one := set && all != "true"
+	var models []*Model
 	var failed []error
-	for _, name := range names {
+	for _, e := range entries {
+		name := e.Name()
+		if e.IsDir() || strings.HasPrefix(name, ".") {
+			continue
+		}
 		b, err := fs.ReadFile(artifacts, name)
 		if err != nil {
 			return nil, fmt.Errorf("read the model: %w", err)
 		}
 		m, err := ReadModel(b)
-		if err == nil {
-			return m, nil
+		switch {
+		case err == nil:
+			models = append(models, m)
+		case strings.HasPrefix(name, FileName):
+			return nil, fmt.Errorf("%s: %w", name, err)
+		default:
+			failed = append(failed, fmt.Errorf("%s: %w", name, err))
 		}
-		failed = append(failed, fmt.Errorf("%s: %w", name, err))
+		if one && len(models) > 0 {
+			break
+		}
 	}
-	if len(failed) == 0 {
+	switch {
+	case len(models) > 1:
+		return together(models)
+	case len(models) == 1:
+		return models[0], nil
+	case len(failed) == 0:
 		return nil, algo.ClientErrorf("the model folder holds no model file")
 	}
 	return nil, errors.Join(failed...)

@@ -85,6 +85,9 @@ func (s *Service) stageHost(ctx context.Context, j Job, m machine, image runtime
 	id := identity(j)
 	config := optml.Config{HyperParameters: j.Doc.HyperParameters, Channels: map[string]optml.Channel{}, Resources: resources(j, m)}
 	config.Resources.NetworkInterface = image.NetworkInterface()
+	if c := j.Doc.CheckpointConfig; c != nil {
+		config.Checkpoints = &optml.Checkpoints{S3URI: c.S3Uri, LocalPath: filepath.Clean(c.LocalPath)}
+	}
 	for _, c := range channelsOf(j, m) {
 		config.Channels[c.ChannelName] = describeChannel(j, c)
 	}

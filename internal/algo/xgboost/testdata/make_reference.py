@@ -39,8 +39,17 @@ def data():
         "share": np.round(1 / (1 + np.exp(-s)), 3),
     }
     weight = np.round(rng.random(ROWS) * 2 + 0.1, 2).astype(np.float32)
+    labels["relevance"] = np.digitize(s, [-1.5, -0.5, 0.5, 2])
+    labels["time"] = np.round(np.exp(s / 3) * 10, 1) + 0.1
+    labels["censored"] = labels["time"] * np.where(rng.random(ROWS) < 0.3, -1, 1)
     return x, {k: np.asarray(v, dtype=np.float32) for k, v in labels.items()}, weight
 
+
+# Sizes of query groups: one of them longer than the 32 pairs that are looked at by default, two too short to rank.
+GROUPS = [40, 1, 2, 37, 20, 3, 30, 27]
+RANK = ["ndcg", "ndcg@5", "ndcg@5-", "ndcg-", "auc"]
+RANK_BINARY = RANK + ["map", "map@4", "map@4-", "pre", "pre@3", "aucpr"]
+SURVIVAL = ["aft-nloglik", "interval-regression-accuracy", "rmse", "mae"]
 
 COMMON = ["rmse", "mae", "rmsle", "mphe"]
 BINARY = COMMON + ["error", "error@0.7", "auc", "aucpr", "logloss", "poisson-nloglik", "gamma-deviance",
@@ -61,7 +70,7 @@ CASES = [
                            "max_depth": 0}, ["rmse"], False),
     ("leaves", "real", {"objective": "reg:squarederror", "max_leaves": 6}, ["rmse"], False),
     ("huber", "real", {"objective": "reg:pseudohubererror"}, ["mphe"], False),
-    ("softprob", "class", {"objective": "multi:softprob", "num_class": 3}, ["merror", "mlogloss"], True),
+    ("softprob", "class", {"objective": "multi:softprob", "num_class": 3}, ["merror", "mlogloss", "aucpr"], True),
     ("softmax", "class", {"objective": "multi:softmax", "num_class": 3}, ["merror", "mlogloss"], False),
     ("poisson", "count", {"objective": "count:poisson"}, ["poisson-nloglik", "rmse"], False),
     ("tweedie", "count", {"objective": "reg:tweedie", "tweedie_variance_power": 1.3},
@@ -69,12 +78,31 @@ CASES = [
     ("gamma", "amount", {"objective": "reg:gamma"}, ["gamma-deviance", "gamma-nloglik"], False),
     ("squaredlog", "amount", {"objective": "reg:squaredlogerror"}, ["rmsle"], False),
     ("share", "share", {"objective": "reg:logistic", "num_parallel_tree": 2}, ["rmse"], False),
+    ("absolute", "real", {"objective": "reg:absoluteerror"}, ["mae", "rmse"], False),
+    ("absolute weighted", "real", {"objective": "reg:absoluteerror", "num_parallel_tree": 2}, ["mae"], True),
+    ("pairwise", "relevance", {"objective": "rank:pairwise"}, RANK, False),
+    ("pairwise binary", "binary", {"objective": "rank:pairwise"}, RANK_BINARY, False),
+    ("ndcg", "relevance", {"objective": "rank:ndcg"}, RANK, False),
+    ("map", "binary", {"objective": "rank:map"}, RANK_BINARY, False),
+    ("one group", "relevance", {"objective": "rank:ndcg"}, RANK[:4], False),
+    ("aft normal", "time", {"objective": "survival:aft"}, SURVIVAL, False),
+    ("aft weighted", "time", {"objective": "survival:aft", "aft_loss_distribution_scale": 1.7}, SURVIVAL, True),
+    ("aft logistic", "time", {"objective": "survival:aft", "aft_loss_distribution": "logistic",
+                              "aft_loss_distribution_scale": 0.6}, SURVIVAL, False),
+    ("aft extreme", "time", {"objective": "survival:aft", "aft_loss_distribution": "extreme"}, SURVIVAL, False),
+    ("cox", "censored", {"objective": "survival:cox"}, ["cox-nloglik"], False),
+    ("cox weighted", "censored", {"objective": "survival:cox"}, ["cox-nloglik"], True),
 ]
 ROUNDS = 4
 
 
-def train(x, y, w, params, metrics):
+def train(x, y, w, params, metrics, groups=None):
     d = xgb.DMatrix(x, label=y, weight=w)
+    if groups:
+        d.set_group(groups)
+    if params["objective"] == "survival:aft":
+        d.set_float_info("label_lower_bound", y)
+        d.set_float_info("label_upper_bound", y)
     result = {}
     params = {"max_depth": 3, "tree_method": "hist", "nthread": 1, "eval_metric": metrics, **params}
     b = xgb.train(params, d, ROUNDS, evals=[(d, "train")], evals_result=result, verbose_eval=False)
@@ -88,9 +116,10 @@ def main():
                    "labels": {k: clean(v) for k, v in labels.items()}}, f)
     out = []
     for name, label, params, metrics, weighted in CASES:
-        b, d, result = train(x, labels[label], weight if weighted else None, params, metrics)
+        groups = GROUPS if params["objective"].startswith("rank:") and name != "one group" else None
+        b, d, result = train(x, labels[label], weight if weighted else None, params, metrics, groups)
         out.append({
-            "name": name, "label": label, "weighted": weighted, "rounds": ROUNDS,
+            "name": name, "groups": groups, "label": label, "weighted": weighted, "rounds": ROUNDS,
             "params": {k: str(v) for k, v in params.items()},
             "metrics": {m: v[-1] for m, v in result["train"].items()}, "order": metrics,
             "base": json.loads(b.save_raw("json"))["learner"]["learner_model_param"]["base_score"],
@@ -101,6 +130,8 @@ def main():
             if name == "poisson":
                 b.set_attr(best_iteration="1")  # the margin below is that of two rounds
                 out[-1]["best"] = [round(v, 6) for v in clean(b.predict(d, iteration_range=(0, 2))[:40])]
+            out[-1]["importance"] = {kind: b.get_score(importance_type=kind)
+                                     for kind in ("weight", "gain", "cover", "total_gain", "total_cover")}
             b.save_model(name + (".ubj" if name != "squared" else ".json"))
     with open("reference.json", "w") as f:
         json.dump(out, f)
