@@ -27,7 +27,7 @@ def digits():
 def higgs():
     """Like the Higgs data: 28 features that hang together, skewed and folded, and no clusters to be seen."""
     draw = numpy.random.default_rng(4)
-    rows = draw.normal(size=(16_000, 28)) @ draw.normal(size=(28, 28)) / numpy.sqrt(28)
+    rows = draw.normal(size=(10_000, 28)) @ draw.normal(size=(28, 28)) / numpy.sqrt(28)
     rows[:, ::3] = numpy.exp(rows[:, ::3] / 2)
     rows[:, 1::5] = numpy.abs(rows[:, 1::5])
     return rows, 12

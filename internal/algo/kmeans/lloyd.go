@@ -43,6 +43,11 @@ type Lloyd struct {
 // Source: Lloyd, "Least Squares Quantization in PCM", 1982.
 func (l Lloyd) Fit(p Points, rng *rand.Rand) (centres []float32, loss float64) {
 	centres = Seed(p, l.K, l.Random, rng)
+	if l.Spherical {
+		for c := range l.K {
+			Normalize(centres[c*p.D : (c+1)*p.D])
+		}
+	}
 	f := newFit(l, p)
 	last := math.Inf(1)
 	for range l.Rounds {
@@ -64,6 +69,7 @@ type fit struct {
 	set      nearest.Set
 	at       []int32
 	distance []float32
+	length   []float32 // of the points, for Spherical
 	work     []nearest.Work
 	sum      []float64 // K×D
 	count    []float64
@@ -79,6 +85,12 @@ func newFit(l Lloyd, p Points) *fit {
 	}
 	for i := range p.N {
 		f.whole += p.weight(i)
+	}
+	if l.Spherical {
+		f.length = make([]float32, p.N)
+		for i := range f.length {
+			f.length[i] = float32(math.Sqrt(float64(vec.Dot(p.at(i), p.at(i)))))
+		}
 	}
 	return f
 }
@@ -139,8 +151,8 @@ func (f *fit) move(centres []float32) {
 func (f *fit) farthest() int {
 	which, most := -1, 0.0
 	for i, d := range f.distance {
-		if f.Spherical {
-			d = 1 - d
+		if f.Spherical { // how much shorter it is as the centre sees it
+			d = f.length[i] - d
 		}
 		if v := f.p.weight(i) * float64(d); v > most {
 			which, most = i, v
@@ -149,7 +161,7 @@ func (f *fit) farthest() int {
 	if which >= 0 {
 		f.distance[which] = 0
 		if f.Spherical {
-			f.distance[which] = 1
+			f.distance[which] = f.length[which]
 		}
 	}
 	return which
