@@ -14,6 +14,8 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/algotest"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/mxnet"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/ndarray"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
 
@@ -282,5 +284,37 @@ func TestOddDataThatIsLegal(t *testing.T) {
 				t.Error("a bias or weights are learned")
 			}
 		})
+	}
+}
+
+func TestAnArtifactWithoutOurFileIsKnownByItsNetwork(t *testing.T) {
+	m := &Model{binary: true, factors: 2, bias: 0.5, linear: []float32{1, -2}, pairs: []float32{1, 2, 3, -1}}
+	m.prepare()
+	rows := &algo.Matrix{Rows: 1, Cols: 2, Values: []float32{1, 1}}
+	want, err := m.Predict(t.Context(), rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := ndarray.Array{Name: "arg:v", Shape: []int{2, 2}, Values: m.pairs}
+	linear := ndarray.Array{Name: "arg:w1_weight", Shape: []int{2, 1}, Values: m.linear}
+	load := func(symbol []byte, arrays ...ndarray.Array) (algo.Model, error) {
+		dir := t.TempDir()
+		if err := mxnet.Save(dir, mxnet.File{Name: symbolFile, Content: symbol}, mxnet.File{Name: paramsFile, Content: ndarray.Append(nil, arrays...)}); err != nil {
+			t.Fatal(err)
+		}
+		return New().Load(os.DirFS(dir))
+	}
+	got, err := load(m.symbol(), ndarray.Array{Name: "arg:w0_weight", Shape: []int{1, 1}, Values: []float32{m.bias}}, linear, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := got.Predict(t.Context(), rows); err != nil || len(p.Values) != 2 || p.Values[0] != want.Values[0] {
+		t.Errorf("%v %v, want %v", p, err, want)
+	}
+	linear.Values, linear.Shape = linear.Values[:1], []int{1, 1}
+	for text, arrays := range map[string][]ndarray.Array{"the array v is missing": {linear}, "w1_weight has 1 values for 2": {linear, v}} {
+		if _, err := load(nil, arrays...); err == nil || !algo.IsClientError(err) || !strings.Contains(err.Error(), text) {
+			t.Errorf("error %v, want a client error with %q", err, text)
+		}
 	}
 }

@@ -317,7 +317,7 @@ func TestOddDataThatIsLegal(t *testing.T) {
 
 func TestAMillionColumns(t *testing.T) {
 	text := "1" + strings.Repeat(",0.5", 1_000_000) + "\n0" + strings.Repeat(",0.25", 1_000_000) + "\n"
-	m, _, err := job(t, map[string]string{"predictor_type": "binary_classifier", "epochs": "2"}, map[string]string{"train": text})
+	m, _, err := job(t, map[string]string{"predictor_type": "binary_classifier", "epochs": "1", "num_models": "1"}, map[string]string{"train": text})
 	if err != nil || m.features != 1_000_000 {
 		t.Fatalf("%v %v", m, err)
 	}

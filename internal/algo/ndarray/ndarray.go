@@ -139,17 +139,70 @@ func (r *reader) array() (a Array) {
 	dims, wide := r.u32(), false
 	switch dims {
 	case arrayMagic:
-		if kind := r.u32(); kind != 0 {
-			r.fail(fmt.Errorf("storage type %d is not dense", int32(kind)))
+		switch kind := r.u32(); kind {
+		case 0:
+		case rowSparse:
+			return r.rows()
+		default:
+			r.fail(fmt.Errorf("storage type %d is neither dense nor row_sparse", int32(kind)))
 		}
 		dims, wide = r.u32(), true
 	case olderMagic:
 		dims, wide = r.u32(), true
 	}
+	size := uint64(0)
+	a.Shape, size = r.shape(dims, wide, uint64(len(r.b)))
+	r.take(8) // the device
+	a.Values = r.values(size)
+	return a
+}
+
+// rowSparse is an array that stores only some of its rows, as the weights of
+// networks on sparse data are.
+const rowSparse = 1
+
+// maxSpread is how many numbers an array whose rows are not all stored may have
+// for each byte that is left of the file.
+const maxSpread = 1 << 10
+
+// rows reads an array that is row_sparse.
+func (r *reader) rows() (a Array) {
+	_, stored := r.shape(r.u32(), true, uint64(len(r.b)))
+	var size uint64
+	a.Shape, size = r.shape(r.u32(), true, maxSpread*uint64(len(r.b)))
+	r.take(8) // the device
+	kind, indexKind := r.u32(), r.u32()
+	_, n := r.shape(r.u32(), true, uint64(len(r.b)))
+	if r.err == nil && (indexKind != int64Kind || len(a.Shape) == 0 || a.Shape[0] < 1 || stored != n*(size/uint64(a.Shape[0]))) {
+		r.fail(errors.New("the stored rows do not fit the array"))
+	}
+	values := r.numbers(kind, stored)
+	index := r.take(8 * n)
+	if r.err != nil {
+		return a
+	}
+	a.Values = make([]float32, size)
+	width := size / uint64(a.Shape[0])
+	for i := range n {
+		row := binary.LittleEndian.Uint64(index[8*i:])
+		if row >= uint64(a.Shape[0]) {
+			r.fail(fmt.Errorf("row %d of %d is stored", row, a.Shape[0]))
+			return a
+		}
+		copy(a.Values[row*width:], values[i*width:(i+1)*width])
+	}
+	return a
+}
+
+// int64Kind is MXNet's number of the type int64.
+const int64Kind = 6
+
+// shape reads so many dimensions, whose product is at most most.
+func (r *reader) shape(dims uint32, wide bool, most uint64) (shape []int, size uint64) {
 	if dims > maxDims {
 		r.fail(fmt.Errorf("an array of %d dimensions", dims))
 	}
-	size := uint64(1)
+	size = 1
 	for ; dims > 0 && r.err == nil; dims-- {
 		n := uint64(0)
 		if wide {
@@ -157,15 +210,21 @@ func (r *reader) array() (a Array) {
 		} else {
 			n = uint64(r.u32())
 		}
-		if n > math.MaxInt32 || n > 0 && size > uint64(len(r.b))/n {
+		if n > math.MaxInt32 || n > 0 && size > most/n {
 			r.fail(errShort)
-			return a
+			return nil, 0
 		}
 		size *= n
-		a.Shape = append(a.Shape, int(n))
+		shape = append(shape, int(n))
 	}
-	r.take(8) // the device
-	kind := r.u32()
+	return shape, size
+}
+
+// values reads so many numbers after their type.
+func (r *reader) values(n uint64) []float32 { return r.numbers(r.u32(), n) }
+
+// numbers reads so many numbers of the type kind.
+func (r *reader) numbers(kind uint32, n uint64) []float32 {
 	width := uint64(4)
 	switch kind {
 	case 0:
@@ -174,17 +233,17 @@ func (r *reader) array() (a Array) {
 	default:
 		r.fail(fmt.Errorf("element type %d is not float32 or float64", kind))
 	}
-	raw := r.take(size * width)
+	raw := r.take(n * width)
 	if r.err != nil {
-		return a
+		return nil
 	}
-	a.Values = make([]float32, size)
-	for i := range a.Values {
+	values := make([]float32, n)
+	for i := range values {
 		if width == 8 {
-			a.Values[i] = float32(math.Float64frombits(binary.LittleEndian.Uint64(raw[8*i:])))
+			values[i] = float32(math.Float64frombits(binary.LittleEndian.Uint64(raw[8*i:])))
 		} else {
-			a.Values[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
+			values[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
 		}
 	}
-	return a
+	return values
 }

@@ -3,7 +3,10 @@
 package ndarray
 
 import (
+	"bytes"
+	"encoding/hex"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -42,15 +45,46 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
+// spread is what MXNet 1.9.1 saves of {"arg:v": row_sparse, "arg:w": [[1]]}, where
+// v has the rows 0 0 0, 1 2 3, 0 0 0, 4 5 6.
+const spread = "120100000000000000000000000000000200000000000000c9fa93f9010000000200000002000000000000000300000000000000020000000400000000000000" +
+	"0300000000000000010000000000000000000000060000000100000002000000000000000000803f0000004000004040000080400000a0400000c0400100000000000000" +
+	"0300000000000000c9fa93f90000000002000000010000000000000001000000000000000100000000000000000000000000803f020000000000000005000000000000006172" +
+	"673a7605000000000000006172673a77"
+
+func TestReadRowSparse(t *testing.T) {
+	b, err := hex.DecodeString(spread)
+	if err != nil {
+		t.Fatal(err)
+	}
+	arrays, err := Named(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := arrays["arg:v"]; !slices.Equal(v.Shape, []int{4, 3}) || !slices.Equal(v.Values, []float32{0, 0, 0, 1, 2, 3, 0, 0, 0, 4, 5, 6}) {
+		t.Errorf("%+v", v)
+	}
+	if w := arrays["arg:w"]; !slices.Equal(w.Values, []float32{1}) {
+		t.Errorf("%+v", w)
+	}
+	b[bytes.Index(b, []byte{3, 0, 0, 0, 0, 0, 0, 0, 0xc9})] = 4 // the second row that is stored
+	if _, err := Read(b); err == nil || !strings.Contains(err.Error(), "row 4 of 4") {
+		t.Errorf("a row that is none: %v", err)
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(golden))
+	if b, err := hex.DecodeString(spread); err == nil {
+		f.Add(b)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		arrays, err := Read(b)
 		if err != nil {
 			return
 		}
 		for _, a := range arrays {
-			if len(a.Values) > len(b) {
+			if len(a.Values) > maxSpread*len(b) {
 				t.Errorf("%d values of %d bytes", len(a.Values), len(b))
 			}
 		}
