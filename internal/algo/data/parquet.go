@@ -104,7 +104,11 @@ func readParquet(m *algo.Matrix, sources []source, opts Options) error {
 	}); err != nil {
 		return err
 	}
-	m.Values, m.Label = resize(m.Values, m.Rows*m.Cols), resize(m.Label, rows)
+	var err error
+	if m.Values, err = room(opts, m.Values, m.Rows*m.Cols); err != nil {
+		return err
+	}
+	m.Label = resize(m.Label, rows)
 	for i, t := range tasks {
 		copy(m.Label[t.row:], head[i])
 		head[i] = nil

@@ -5,6 +5,7 @@ package xgboost
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -267,6 +268,10 @@ func (t *booster) stopped(ctx context.Context) (stop, err error) {
 		told = 1
 	}
 	all, err := gatherFloats(context.WithoutCancel(ctx), t.peers, told)
+	if host, ok := errors.AsType[*collective.HostError](err); ok && host.Cause == collective.Stopped && told > 0 {
+		// Another host has heard of this one's stop, and is gone before all have.
+		return ctx.Err(), nil
+	}
 	if err != nil {
 		return nil, err
 	}
