@@ -105,10 +105,6 @@ func micro512(name, doc string, wide int) {
 	for j := range wide {
 		VMOVUPS(at(t.b, 64*j), zmm[j])
 	}
-	PREFETCHT0(Mem{Base: t.b, Index: t.bs, Scale: 8})
-	if wide == 2 {
-		PREFETCHT0(Mem{Base: t.b, Index: t.bs, Scale: 8, Disp: 64})
-	}
 	ADDQ(t.bs, t.b)
 	for i, row := range rows {
 		if wide == 1 {
@@ -147,7 +143,6 @@ func micro256() {
 	Label("gemm6x16K")
 	VMOVUPS(at(t.b, 0), ymm[0])
 	VMOVUPS(at(t.b, 32), ymm[1])
-	PREFETCHT0(Mem{Base: t.b, Index: t.bs, Scale: 8})
 	ADDQ(t.bs, t.b)
 	for i, row := range rows {
 		one := ymm[2+i%2]

@@ -1888,7 +1888,7 @@ DATA sigmoidSign<>+0(SB)/4, $0x80000000
 GLOBL sigmoidSign<>(SB), RODATA|NOPTR, $4
 
 // func gemm12x32(k int, a *float32, rs int, cs int, b *float32, bs int, c *float32, ldc int, add int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F
 TEXT ·gemm12x32(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -1932,8 +1932,6 @@ TEXT ·gemm12x32(SB), NOSPLIT, $0-72
 gemm12x32K:
 	VMOVUPS      (SI), Z0
 	VMOVUPS      64(SI), Z1
-	PREFETCHT0   (SI)(DI*8)
-	PREFETCHT0   64(SI)(DI*8)
 	ADDQ         DI, SI
 	VBROADCASTSS (CX), Z2
 	VFMADD231PS  Z0, Z2, Z8
@@ -2061,7 +2059,7 @@ gemm12x32Store:
 	RET
 
 // func gemm12x16(k int, a *float32, rs int, cs int, b *float32, bs int, c *float32, ldc int, add int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F
 TEXT ·gemm12x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -2092,7 +2090,6 @@ TEXT ·gemm12x16(SB), NOSPLIT, $0-72
 
 gemm12x16K:
 	VMOVUPS          (SI), Z0
-	PREFETCHT0       (SI)(DI*8)
 	ADDQ             DI, SI
 	VFMADD231PS.BCST (CX), Z0, Z8
 	VFMADD231PS.BCST (CX)(DX*1), Z0, Z9
@@ -2172,7 +2169,7 @@ gemm12x16Store:
 	RET
 
 // func gemm6x16(k int, a *float32, rs int, cs int, b *float32, bs int, c *float32, ldc int, add int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3
 TEXT ·gemm6x16(SB), NOSPLIT, $0-72
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
@@ -2202,7 +2199,6 @@ TEXT ·gemm6x16(SB), NOSPLIT, $0-72
 gemm6x16K:
 	VMOVUPS      (SI), Y0
 	VMOVUPS      32(SI), Y1
-	PREFETCHT0   (SI)(DI*8)
 	ADDQ         DI, SI
 	VBROADCASTSS (CX), Y2
 	VFMADD231PS  Y0, Y2, Y4
