@@ -2,4 +2,504 @@
 
 package tune
 
-func (s Search) bayesian(history []Trial, n int) (Point, bool) { return s.random(history, n) }
+import (
+	"cmp"
+	"math"
+	"math/rand/v2"
+	"slices"
+)
+
+// The Bayesian strategy. The first points fill the space evenly; then each is
+// where the expected improvement over the best is largest, by a Gaussian process
+// for each space over what has been observed. A trial that still runs counts as
+// one that has brought what is expected of it, so that trials side by side are
+// not the same.
+const (
+	// maxObserved is how many observations a process has at most: with more it
+	// would take longer to choose a trial than to run a short one.
+	maxObserved = 150
+	// learnAlways is up to how many observations theta is learned anew after each;
+	// then again whenever there are learnGrowth times as many.
+	learnAlways = 20
+	learnGrowth = 1.2
+	learnSteps  = 30
+)
+
+// warmUp is how many points of a space are spread evenly before the process is
+// asked.
+func warmUp(s Space, spaces int) int {
+	n := min(len(s)+2, 10)
+	if spaces > 1 {
+		n = max(2, n/2)
+	}
+	return min(n, s.Points())
+}
+
+// observed is an ended trial of one space.
+type observed struct {
+	x     []float64
+	raw   float64 // lower is better
+	y     float64 // raw as the process takes it: see warp
+	order int
+}
+
+// belief is what is known of one space.
+type belief struct {
+	*process
+	own     int // observations of this search
+	pending int // trials that run
+	waiting [][]float64
+}
+
+func (s Search) bayesian(history []Trial, n int) (Point, bool) {
+	rng := s.rng(n)
+	beliefs, best := s.beliefs(history)
+	// Each space is filled in turn.
+	fill, least := -1, math.MaxInt
+	for i, b := range beliefs {
+		if tried := b.own + b.pending; tried < warmUp(s.Spaces[i], len(s.Spaces)) && tried < least {
+			fill, least = i, tried
+		}
+	}
+	if fill >= 0 || best == nil {
+		fill = max(fill, 0)
+		if p, ok := s.guess(history, fill); ok {
+			return p, true
+		}
+		return s.spread(history, fill, least, rng)
+	}
+	found := Point{}
+	top := math.Inf(-1)
+	for i, b := range beliefs {
+		if b.process == nil || len(b.y) == 0 {
+			continue
+		}
+		if x, v, ok := b.improve(s.Spaces[i], []float64{0, 0.1, 0, 0.5}[n%4], rng, func(x []float64) bool {
+			return tried(history, Point{i, s.Spaces[i].decode(x)})
+		}); ok && v > top {
+			found, top = Point{i, s.Spaces[i].decode(x)}, v
+		}
+	}
+	if math.IsInf(top, -1) {
+		return s.spread(history, fill, n, rng)
+	}
+	return found, true
+}
+
+// spread gives the kth of points that fill a space evenly: in each direction
+// steps of an irrational number, from a random place on. Categories take turns.
+//
+// Source: Roberts, "The Unreasonable Effectiveness of Quasirandom Sequences",
+// 2018: powers of one over the root of x^(d+1) = x + 1.
+func (s Search) spread(history []Trial, space, k int, rng *rand.Rand) (Point, bool) {
+	space = max(space, 0)
+	sp := s.Spaces[space]
+	root := 1.5
+	for range 50 {
+		root = math.Pow(1+root, 1/float64(len(sp)+1))
+	}
+	start := s.rng(-1 - space).Float64
+	x := make([]float64, len(sp))
+	for j, p := range sp {
+		_, u := math.Modf(start() + float64(k+1)*math.Pow(root, -float64(j+1)))
+		if p.Kind == Categorical {
+			u = math.Floor(u * float64(len(p.Values)))
+		}
+		x[j] = u
+	}
+	p := Point{space, sp.decode(x)}
+	for range 20 {
+		if !tried(history, p) {
+			break
+		}
+		p = Point{space, sp.decode(sp.draw(rng))}
+	}
+	return p, true
+}
+
+// guess gives the best point of earlier searches that was not tried yet, for the
+// first trials of a search: at most half of those that fill the space.
+func (s Search) guess(history []Trial, space int) (Point, bool) {
+	var earlier []Trial
+	begun := 0
+	for _, t := range history {
+		switch {
+		case t.Source == 0 && t.Space == space:
+			begun++
+		case t.Source > 0 && t.Space == space && t.State == Ended:
+			earlier = append(earlier, t)
+		}
+	}
+	if begun >= max(1, warmUp(s.Spaces[space], len(s.Spaces))/2) {
+		return Point{}, false
+	}
+	slices.SortStableFunc(earlier, func(a, b Trial) int {
+		if s.Maximize {
+			return cmp.Compare(b.Value, a.Value)
+		}
+		return cmp.Compare(a.Value, b.Value)
+	})
+	for _, t := range earlier {
+		x, ok := s.Spaces[space].encode(t.Values)
+		if p := (Point{space, s.Spaces[space].decode(x)}); ok && !tried(history, p) {
+			return p, true
+		}
+	}
+	return Point{}, false
+}
+
+// beliefs are what the history tells of each space; best is the lowest value of
+// this search, on the scale of the processes, nil when there is none.
+func (s Search) beliefs(history []Trial) (out []belief, best *float64) {
+	sign := 1.0
+	if s.Maximize {
+		sign = -1
+	}
+	out = make([]belief, len(s.Spaces))
+	all := make([][]observed, len(s.Spaces))
+	others := map[int][]observed{} // by source and space
+	key := func(source, space int) int { return source*len(s.Spaces) + space }
+	order := 0
+	for _, t := range history {
+		if t.Space >= len(s.Spaces) {
+			continue
+		}
+		sp := s.Spaces[t.Space]
+		x, ok := sp.encode(t.Values)
+		if t.Source == 0 && t.State == Running {
+			out[t.Space].pending++
+			if ok {
+				out[t.Space].waiting = append(out[t.Space].waiting, x)
+			}
+		}
+		if t.State == Failed && t.Source == 0 {
+			out[t.Space].own++ // it has had its turn
+		}
+		if t.State != Ended || !ok || math.IsNaN(t.Value) || math.IsInf(t.Value, 0) {
+			continue
+		}
+		o := observed{x: x, raw: sign * t.Value, order: t.Order}
+		if t.Source > 0 {
+			others[key(t.Source, t.Space)] = append(others[key(t.Source, t.Space)], o)
+			continue
+		}
+		order++
+		if o.order == 0 {
+			o.order = order
+		}
+		if t.Source < 0 {
+			o.order = 0
+		}
+		all[t.Space] = append(all[t.Space], o)
+		if t.Source == 0 {
+			out[t.Space].own++
+		}
+	}
+	// Values of all spaces are compared, so they are scaled together.
+	var values []float64
+	for _, obs := range all {
+		for _, o := range obs {
+			values = append(values, o.raw)
+		}
+	}
+	if len(values) == 0 {
+		return out, nil
+	}
+	values = warp(values)
+	best = new(slices.Min(values))
+	for i := range out {
+		obs := all[i]
+		for k := range obs {
+			obs[k].y, values = values[0], values[1:]
+		}
+		slices.SortStableFunc(obs, func(a, b observed) int { return cmp.Compare(a.order, b.order) })
+		var more []observed
+		var sources []int
+		for source := 1; source <= maxSources; source++ {
+			o := others[key(source, i)]
+			if len(o) == 0 {
+				continue
+			}
+			for _, v := range warped(o) {
+				more, sources = append(more, v), append(sources, source)
+			}
+		}
+		out[i].process = s.process(i, obs, more, sources)
+		for _, x := range out[i].waiting {
+			if out[i].process != nil {
+				mean, _ := out[i].predict(x, nil, nil)
+				out[i].process = out[i].with(x, mean)
+			}
+		}
+	}
+	return out, best
+}
+
+// warped gives observations with values scaled by themselves alone.
+func warped(obs []observed) []observed {
+	if len(obs) == 0 {
+		return nil
+	}
+	y := make([]float64, len(obs))
+	for i, o := range obs {
+		y[i] = o.raw
+	}
+	out := slices.Clone(obs)
+	for i, v := range warp(y) {
+		out[i].y = v
+	}
+	return out
+}
+
+// maxSources is how many earlier searches there may be.
+const maxSources = 5
+
+// process makes the process of a space. Its theta is learned from the first so
+// many observations, so that it is the same however often it is asked for.
+func (s Search) process(space int, obs, more []observed, sources []int) *process {
+	if len(obs)+len(more) == 0 {
+		return nil
+	}
+	sp := s.Spaces[space]
+	build := func(obs []observed) *process {
+		p := &process{space: sp}
+		for _, o := range most(obs, maxObserved) {
+			p.x, p.y, p.source = append(p.x, o.x), append(p.y, o.y), append(p.source, 0)
+		}
+		room := max(maxObserved-len(p.x), maxObserved/3)
+		for k, o := range more {
+			if k*room/len(more) == (k-1)*room/len(more) && k > 0 && len(more) > room {
+				continue // evenly thinned
+			}
+			p.x, p.y, p.source = append(p.x, o.x), append(p.y, o.y), append(p.source, sources[k])
+		}
+		return p
+	}
+	// What is learned from the first n must not depend on what came after them.
+	theta := s.theta(space, len(obs), func(n int) *process { return build(warped(obs[:n])) })
+	p := build(obs)
+	p.condition(theta)
+	return p
+}
+
+// theta is learned from the first m observations, m the last at which it is
+// learned up to n: anew where there are few, further from where it was later.
+func (s Search) theta(space, n int, build func(n int) *process) []float64 {
+	m := min(n, learnAlways)
+	var theta []float64
+	for next := m; next <= n; next = max(next+1, int(learnGrowth*float64(next))) {
+		if kept, ok := s.memo.get(space, next); ok {
+			theta = kept
+			continue
+		}
+		p := build(next)
+		if theta == nil {
+			theta = p.learn(learnSteps)
+		} else {
+			theta = p.learn(learnSteps/2, theta)
+		}
+		s.memo.put(space, next, theta)
+	}
+	return theta
+}
+
+// most gives at most n observations: the best half, and of the others the latest.
+func most(obs []observed, n int) []observed {
+	if len(obs) <= n {
+		return obs
+	}
+	byValue := slices.Clone(obs)
+	slices.SortStableFunc(byValue, func(a, b observed) int { return cmp.Compare(a.raw, b.raw) })
+	keep := slices.Clone(byValue[:n/2])
+	rest := byValue[n/2:]
+	slices.SortStableFunc(rest, func(a, b observed) int { return cmp.Compare(b.order, a.order) })
+	return append(keep, rest[:n-n/2]...)
+}
+
+// Candidates of the search for the largest improvement: random points, points
+// near the best, and how many of them are followed uphill.
+const (
+	randomCandidates = 200
+	nearBest         = 5
+	nearEach         = 20
+	climbs           = 3
+	climbSteps       = 15
+)
+
+// improve finds the point with the largest expected improvement that was not
+// tried, and the improvement's logarithm.
+func (b *belief) improve(sp Space, explore float64, rng *rand.Rand, tried func([]float64) bool) (x []float64, value float64, ok bool) {
+	incumbent := math.Inf(1)
+	order := make([]int, 0, len(b.y))
+	means := make([]float64, len(b.y))
+	for i, x := range b.x {
+		if b.source[i] != 0 {
+			continue
+		}
+		means[i], _ = b.predict(x, nil, nil)
+		incumbent = min(incumbent, means[i])
+		order = append(order, i)
+	}
+	if len(order) == 0 { // only others have observed something
+		for i, x := range b.x {
+			means[i], _ = b.predict(x, nil, nil)
+			incumbent = min(incumbent, means[i])
+			order = append(order, i)
+		}
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(means[i], means[j]) })
+	if explore > 0 {
+		incumbent -= explore
+	}
+	score := func(x []float64) float64 {
+		mean, spread := b.predict(x, nil, nil)
+		v, _, _ := logImprovement(incumbent, mean, spread)
+		return v
+	}
+	type candidate struct {
+		x []float64
+		v float64
+	}
+	var all []candidate
+	add := func(x []float64) {
+		for j := range sp {
+			x[j] = sp[j].snap(x[j])
+		}
+		all = append(all, candidate{x, score(x)})
+	}
+	for range randomCandidates {
+		add(sp.draw(rng))
+	}
+	for _, i := range order[:min(nearBest, len(order))] {
+		for k := range nearEach {
+			add(sp.near(b.x[i], []float64{0.003, 0.03, 0.1, 0.3}[k%4], rng))
+		}
+	}
+	byValue := func(a, b candidate) int { return cmp.Compare(b.v, a.v) }
+	slices.SortStableFunc(all, byValue)
+	numbers := false
+	low, high := make([]float64, len(sp)), make([]float64, len(sp))
+	for j, p := range sp {
+		numbers = numbers || p.Kind != Categorical
+		high[j] = 1
+		if p.Kind == Categorical {
+			high[j] = float64(len(p.Values))
+		}
+	}
+	gm, gs := make([]float64, len(sp)), make([]float64, len(sp))
+	climb := func(x []float64) {
+		if numbers {
+			x, _ = minimize(func(x, grad []float64) float64 {
+				mean, spread := b.predict(x, gm, gs)
+				v, byMean, bySpread := logImprovement(incumbent, mean, spread)
+				for j := range grad {
+					grad[j] = -byMean*gm[j] - bySpread*gs[j]
+				}
+				return -v
+			}, x, low, high, climbSteps)
+		}
+		add(x)
+		// Then one step at a time of what is no continuous number.
+		at := all[len(all)-1]
+		for range 3 {
+			better := at
+			for j, p := range sp {
+				for _, u := range p.neighbours(at.x[j]) {
+					y := slices.Clone(at.x)
+					y[j] = u
+					if v := score(y); v > better.v {
+						better = candidate{y, v}
+					}
+				}
+			}
+			if better.v <= at.v {
+				break
+			}
+			at = better
+			all = append(all, at)
+		}
+	}
+	for _, c := range slices.Clone(all[:climbs]) {
+		climb(c.x)
+	}
+	slices.SortStableFunc(all, byValue)
+	for _, c := range all {
+		if !tried(c.x) {
+			return c.x, c.v, true
+		}
+	}
+	return nil, 0, false
+}
+
+// near gives a point near x: some of its coordinates are moved by a random number
+// of this spread, some categories are drawn anew.
+func (s Space) near(x []float64, spread float64, rng *rand.Rand) []float64 {
+	out := slices.Clone(x)
+	must := rng.IntN(len(s))
+	for j, p := range s {
+		if j != must && rng.Float64() < 0.4 {
+			continue
+		}
+		switch {
+		case p.Kind == Categorical:
+			if j == must || rng.Float64() < 0.3 {
+				out[j] = float64(rng.IntN(len(p.Values)))
+			}
+		default:
+			out[j] = min(max(x[j]+spread*rng.NormFloat64(), 0), 1)
+		}
+	}
+	return out
+}
+
+// neighbours are the coordinates one step from u: the next integers, the other
+// categories.
+func (p Param) neighbours(u float64) []float64 {
+	switch p.Kind {
+	case Integer:
+		v, _ := p.at(p.value(u))
+		low, high := p.bounds()
+		x := math.Round(p.backward(low + v*(high-low)))
+		var out []float64
+		for _, n := range []float64{x - 1, x + 1} {
+			if n >= math.Ceil(p.Min) && n <= math.Floor(p.Max) {
+				out = append(out, (p.forward(n)-low)/(high-low))
+			}
+		}
+		return out
+	case Categorical:
+		var out []float64
+		for i := range p.Values {
+			if float64(i) != u {
+				out = append(out, float64(i))
+			}
+		}
+		return out
+	}
+	return nil
+}
+
+// memo keeps what was learned, by space and number of observations. A nil memo
+// keeps nothing.
+type memo struct{ theta map[[2]int][]float64 }
+
+func (m *memo) get(space, n int) ([]float64, bool) {
+	if m == nil {
+		return nil, false
+	}
+	theta, ok := m.theta[[2]int{space, n}]
+	return theta, ok
+}
+
+func (m *memo) put(space, n int, theta []float64) {
+	if m != nil {
+		m.theta[[2]int{space, n}] = theta
+	}
+}
+
+// Remembering gives a search that keeps what it has learned between two choices.
+// It chooses the same, only quicker, and is for one goroutine at a time.
+func (s Search) Remembering() Search {
+	s.memo = &memo{theta: map[[2]int][]float64{}}
+	return s
+}

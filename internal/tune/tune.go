@@ -32,6 +32,8 @@ type Search struct {
 	// MinResource and MaxResource are the epochs of Hyperband's first rung and
 	// of a whole training job.
 	MinResource, MaxResource int
+
+	memo *memo
 }
 
 // State is how far a trial is.
@@ -50,6 +52,7 @@ type Trial struct {
 	Point
 	State State
 	Value float64 // objective of an Ended trial
+	Order int     // 1 of the trial of this search that ended first; 0 when that is not known
 	// Curve is the objective after each epoch so far, where the job tells it.
 	Curve []float64
 	// Source tells where the trial comes from: 0 is this search. Trials with the
