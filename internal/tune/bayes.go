@@ -17,7 +17,7 @@ import (
 const (
 	// maxObserved is how many observations a process has at most: with more it
 	// would take longer to choose a trial than to run a short one.
-	maxObserved = 150
+	maxObserved = 120
 	// learnAlways is up to how many observations theta is learned anew after each;
 	// then again whenever there are learnGrowth times as many.
 	learnAlways = 20
@@ -53,7 +53,7 @@ type belief struct {
 
 func (s Search) bayesian(history []Trial, n int) (Point, bool) {
 	rng := s.rng(n)
-	beliefs, best := s.beliefs(history)
+	beliefs, some := s.beliefs(history)
 	// Each space is filled in turn.
 	fill, least := -1, math.MaxInt
 	for i, b := range beliefs {
@@ -61,20 +61,20 @@ func (s Search) bayesian(history []Trial, n int) (Point, bool) {
 			fill, least = i, tried
 		}
 	}
-	if fill >= 0 || best == nil {
+	if fill >= 0 || !some {
 		fill = max(fill, 0)
 		if p, ok := s.guess(history, fill); ok {
 			return p, true
 		}
 		return s.spread(history, fill, least, rng)
 	}
-	found := Point{}
-	top := math.Inf(-1)
+	found, top := Point{}, math.Inf(-1)
+	improveOn := incumbent(beliefs) - explore(n)
 	for i, b := range beliefs {
 		if b.process == nil || len(b.y) == 0 {
 			continue
 		}
-		if x, v, ok := b.improve(s.Spaces[i], []float64{0, 0.1, 0, 0.5}[n%4], rng, func(x []float64) bool {
+		if x, v, ok := b.improve(s.Spaces[i], improveOn, rng, func(x []float64) bool {
 			return tried(history, Point{i, s.Spaces[i].decode(x)})
 		}); ok && v > top {
 			found, top = Point{i, s.Spaces[i].decode(x)}, v
@@ -148,9 +148,9 @@ func (s Search) guess(history []Trial, space int) (Point, bool) {
 	return Point{}, false
 }
 
-// beliefs are what the history tells of each space; best is the lowest value of
-// this search, on the scale of the processes, nil when there is none.
-func (s Search) beliefs(history []Trial) (out []belief, best *float64) {
+// beliefs are what the history tells of each space; some is false when no
+// trial of this search has ended.
+func (s Search) beliefs(history []Trial) (out []belief, some bool) {
 	sign := 1.0
 	if s.Maximize {
 		sign = -1
@@ -203,10 +203,9 @@ func (s Search) beliefs(history []Trial) (out []belief, best *float64) {
 		}
 	}
 	if len(values) == 0 {
-		return out, nil
+		return out, false
 	}
 	values = warp(values)
-	best = new(slices.Min(values))
 	for i := range out {
 		obs := all[i]
 		for k := range obs {
@@ -232,7 +231,7 @@ func (s Search) beliefs(history []Trial) (out []belief, best *float64) {
 			}
 		}
 	}
-	return out, best
+	return out, true
 }
 
 // warped gives observations with values scaled by themselves alone.
@@ -319,38 +318,57 @@ func most(obs []observed, n int) []observed {
 // Candidates of the search for the largest improvement: random points, points
 // near the best, and how many of them are followed uphill.
 const (
-	randomCandidates = 200
+	randomCandidates = 120
 	nearBest         = 5
-	nearEach         = 20
+	nearEach         = 12
 	climbs           = 3
 	climbSteps       = 15
 )
 
-// improve finds the point with the largest expected improvement that was not
-// tried, and the improvement's logarithm.
-func (b *belief) improve(sp Space, explore float64, rng *rand.Rand, tried func([]float64) bool) (x []float64, value float64, ok bool) {
-	incumbent := math.Inf(1)
-	order := make([]int, 0, len(b.y))
-	means := make([]float64, len(b.y))
-	for i, x := range b.x {
-		if b.source[i] != 0 {
+// means are what is believed of the observed points, and the indexes of those of
+// this search; of all where it has none.
+func (b *belief) means() (own []int, means []float64) {
+	means = make([]float64, len(b.y))
+	var all []int
+	for i := range b.x {
+		// The mean at an observed point, without another look at all others.
+		means[i] = b.y[i] - math.Exp(b.theta[len(b.space)+1])*b.alpha[i]
+		if all = append(all, i); b.source[i] == 0 {
+			own = append(own, i)
+		}
+	}
+	if len(own) == 0 {
+		own = all
+	}
+	return own, means
+}
+
+// incumbent is the lowest mean of the observed points of all spaces: what a new
+// point is to improve on. Noise has a part in the lowest value itself.
+func incumbent(beliefs []belief) float64 {
+	least := math.Inf(1)
+	for _, b := range beliefs {
+		if b.process == nil {
 			continue
 		}
-		means[i], _ = b.predict(x, nil, nil)
-		incumbent = min(incumbent, means[i])
-		order = append(order, i)
-	}
-	if len(order) == 0 { // only others have observed something
-		for i, x := range b.x {
-			means[i], _ = b.predict(x, nil, nil)
-			incumbent = min(incumbent, means[i])
-			order = append(order, i)
+		own, means := b.means()
+		for _, i := range own {
+			least = min(least, means[i])
 		}
 	}
+	return least
+}
+
+// explore is how far the point of the nth trial is to be better than the best, in
+// spreads of the objective. If it were nought each time, a search could stay where
+// it found something for too long.
+func explore(n int) float64 { return [4]float64{0, 0.1, 0, 0.5}[n%4] }
+
+// improve finds the point with the largest expected improvement on a value that
+// was not tried, and the improvement's logarithm.
+func (b *belief) improve(sp Space, incumbent float64, rng *rand.Rand, tried func([]float64) bool) (x []float64, value float64, ok bool) {
+	order, means := b.means()
 	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(means[i], means[j]) })
-	if explore > 0 {
-		incumbent -= explore
-	}
 	score := func(x []float64) float64 {
 		mean, spread := b.predict(x, nil, nil)
 		v, _, _ := logImprovement(incumbent, mean, spread)

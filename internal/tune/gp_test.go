@@ -72,6 +72,13 @@ func TestOneMore(t *testing.T) {
 	theta := []float64{-0.5, 0.3, -0.2, 0.4, -3, 0.7}
 	p.condition(theta)
 	all.condition(theta)
+	b := belief{process: all}
+	_, means := b.means()
+	for i, x := range all.x {
+		if m, _ := all.predict(x, nil, nil); all.source[i] == 0 && math.Abs(m-means[i]) > 1e-5 {
+			t.Errorf("mean at observation %d is %g, want %g", i, means[i], m)
+		}
+	}
 	got := p.with(all.x[11], all.y[11])
 	for _, x := range [][]float64{{0.1, 0.2, 0}, {0.9, 0.5, 2}} {
 		m1, s1 := got.predict(x, nil, nil)
