@@ -155,7 +155,7 @@ func (s *Server) build(ctx context.Context) error {
 	batch.Install(s.table)
 	s.add("transform", batch.Run)
 
-	tune := tuning.New(tuning.Options{DB: db, Table: s.table, Images: catalog, Roles: users, Log: log, Loops: loops})
+	tune := tuning.New(tuning.Options{DB: db, Table: s.table, Images: catalog, Roles: users, Curve: train.Curve, Log: log, Loops: loops})
 	tune.Install(s.table)
 	s.add("tuning", tune.Run)
 

@@ -16,10 +16,6 @@ import (
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 )
 
-// maxCurve is how many values of its objective are kept of a trial. Of more every
-// second, third, ... is kept, and the last.
-const maxCurve = 1000
-
 // make creates a trial's training job. One that is there already is the trial's
 // own, made before the server was killed. What the service refuses is the trial's
 // failure.
@@ -96,7 +92,7 @@ func (s *Service) follow(ctx context.Context, j Job, m *memory, i int) error {
 	name := m.defs[t.Doc.Definition].objective.MetricName
 	return s.conclude(ctx, m, i, func(d *trialDoc) {
 		d.Created, d.Started, d.Ended, d.Failure = job.CreationTime, job.TrainingStartTime, job.TrainingEndTime, job.FailureReason
-		d.Curve = thin(curve)
+		d.Curve = curve
 		for _, v := range job.FinalMetricDataList {
 			if v.MetricName == name && v.Value != nil {
 				d.Objective = v.Value
@@ -116,18 +112,6 @@ func (s *Service) curve(ctx context.Context, k resource.Key) ([]float64, error) 
 		return nil, nil
 	}
 	return curve, err
-}
-
-func thin(curve []float64) []float64 {
-	if len(curve) <= maxCurve {
-		return curve
-	}
-	every := (len(curve) + maxCurve - 1) / maxCurve
-	var out []float64
-	for i := every - 1; i < len(curve); i += every {
-		out = append(out, curve[i])
-	}
-	return out
 }
 
 // stop tells a trial's training job to stop. One that has ended meanwhile says

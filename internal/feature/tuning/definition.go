@@ -77,17 +77,14 @@ func (d definition) space() tune.Space {
 // searchOf is how a tuning job searches.
 func searchOf(j Job) tune.Search {
 	c := j.Doc.HyperParameterTuningJobConfig
-	out := tune.Search{Strategy: c.Strategy, Seed: j.Private.Seed}
+	out := tune.Search{Strategy: c.Strategy, Seed: j.Private.Seed, MinResource: j.Private.MinResource, MaxResource: j.Private.MaxResource}
 	for i, d := range definitionsOf(j.Doc) {
 		out.Spaces = append(out.Spaces, d.space())
 		if i == 0 {
 			out.Maximize = d.objective.Type == "Maximize"
 		}
 	}
-	if b := hyperband(c); b != nil {
-		out.MinResource, out.MaxResource = int(value(b.MinResource)), int(value(b.MaxResource))
-	}
-	return out
+	return out.Remembering()
 }
 
 func hyperband(c *sm.HyperParameterTuningJobConfig) *sm.HyperbandStrategyConfig {

@@ -48,6 +48,8 @@ func Life() resource.Life { return life }
 type private struct {
 	Principal string // who created it: training jobs are made in that name
 	Seed      uint64 // of the random numbers: RandomSeed, or drawn by the service
+	// MinResource and MaxResource are Hyperband's, given or inferred.
+	MinResource, MaxResource int `json:",omitempty"`
 	// Ending is why no more trials are begun while some still run.
 	Ending string `json:",omitempty"`
 }
@@ -94,7 +96,7 @@ type trialDoc struct {
 	Created, Started, Ended wire.Time // of the training job
 	Failure                 string    `json:",omitempty"`
 	Objective               *float64  `json:",omitempty"`
-	Curve                   []float64 `json:",omitempty"` // the objective after each epoch, cut to maxCurve
+	Curve                   []float64 `json:",omitempty"` // the objective after each epoch
 	// Order is 1 of the trial that ended first.
 	Order int `json:",omitempty"`
 }

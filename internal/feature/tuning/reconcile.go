@@ -27,11 +27,15 @@ type memory struct {
 	created time.Time
 	trials  []trial // by number
 	search  tune.Search
-	priors  []tune.Trial // of parents
+	priors  []tune.Trial                          // of parents
+	bests   []sm.HyperParameterTrainingJobSummary // of parents
 	defs    []definition
 	regexes []string        // of each definition's objective
 	made    map[string]bool // training jobs that are known to be there
 	none    bool            // there is no other point
+	// Whether the search had converged when so many trials had ended.
+	converged   bool
+	convergedAt int
 }
 
 func (s *Service) reconcile(ctx context.Context, key resource.Key) (reconcile.Result, error) {
@@ -67,11 +71,11 @@ func (s *Service) step(ctx context.Context, j Job) (after reconcile.Result, rest
 	if st.settle != "" {
 		return reconcile.Done, true, s.settle(ctx, j, m, st)
 	}
-	changed, err := s.write(ctx, j, m, st, look)
-	if err != nil {
+	if err := s.write(ctx, j, m, st, look); err != nil {
 		return reconcile.Retry, false, err
 	}
-	return reconcile.Result{After: st.again}, !changed && (began > 0 || st.begin == 0), nil
+	// When there was no point left to begin, the job is at its end.
+	return reconcile.Result{After: st.again}, began == st.begin, nil
 }
 
 // remember gives what is kept of a job, and reads it when it is new.
@@ -95,6 +99,9 @@ func (s *Service) remember(ctx context.Context, j Job) (*memory, error) {
 		m.regexes = append(m.regexes, regex)
 	}
 	if m.priors, err = s.priorsOf(ctx, j, m.defs[0]); err != nil {
+		return nil, err
+	}
+	if m.bests, err = s.bestsOf(ctx, j); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
@@ -144,8 +151,55 @@ func (s *Service) look(ctx context.Context, j Job, m *memory) (seen, error) {
 			return out, err
 		}
 	}
-	out.converged = s.hasConverged(j, m)
+	if wantsConvergence(j) {
+		out.converged = m.hasConverged()
+	}
 	return out, nil
+}
+
+// watches tells whether trials may be stopped early.
+func watches(j Job) bool {
+	c := j.Doc.HyperParameterTuningJobConfig
+	return c.Strategy == tune.Hyperband || c.TrainingJobEarlyStoppingType == "Auto"
+}
+
+func wantsConvergence(j Job) bool {
+	c := j.Doc.HyperParameterTuningJobConfig.TuningJobCompletionCriteria
+	return c != nil && c.ConvergenceDetected != nil && c.ConvergenceDetected.CompleteOnConvergence == "Enabled"
+}
+
+// hasConverged asks the search once for each trial that has ended.
+func (m *memory) hasConverged() bool {
+	ends := 0
+	for _, t := range m.trials {
+		ends = max(ends, t.Doc.Order)
+	}
+	if ends != m.convergedAt && !m.converged {
+		m.converged, m.convergedAt = m.search.Converged(m.history()), ends
+	}
+	return m.converged
+}
+
+// worthless are the indexes of running trials that the search gives up.
+func (s *Service) worthless(ctx context.Context, m *memory) ([]int, error) {
+	h := m.history()
+	own := h[len(m.priors):]
+	told := false
+	for i, t := range m.trials {
+		if ended(t) || t.Status == Stopping {
+			continue
+		}
+		curve, err := s.curve(ctx, t.Key)
+		if err != nil {
+			return nil, err
+		}
+		own[i].Curve = curve
+		told = told || len(curve) > 0
+	}
+	if !told {
+		return nil, nil
+	}
+	return m.search.Stop(own), nil
 }
 
 // begin plans the next trial, stores it and makes its training job. It answers
@@ -177,7 +231,7 @@ func (s *Service) begin(ctx context.Context, j Job, m *memory, failed *error) bo
 func (m *memory) history() []tune.Trial {
 	out := slices.Clone(m.priors)
 	for _, t := range m.trials {
-		h := tune.Trial{Point: tune.Point{Space: t.Doc.Definition, Values: t.Doc.Values}, Curve: t.Doc.Curve}
+		h := tune.Trial{Point: tune.Point{Space: t.Doc.Definition, Values: t.Doc.Values}, Curve: t.Doc.Curve, Order: t.Doc.Order}
 		switch {
 		case counts(t):
 			h.State, h.Value = tune.Ended, *t.Doc.Objective
@@ -189,19 +243,19 @@ func (m *memory) history() []tune.Trial {
 	return out
 }
 
-// write brings the record up to date, and tells whether it was not.
-func (s *Service) write(ctx context.Context, j Job, m *memory, st step, look seen) (bool, error) {
+// write brings the record up to date.
+func (s *Service) write(ctx context.Context, j Job, m *memory, st step, look seen) error {
 	was := *j.Doc
 	after := was
 	s.report(&after, j, m, look)
 	if reflect.DeepEqual(was, after) && st.ending == j.Private.Ending {
-		return false, nil
+		return nil
 	}
 	_, err := s.jobs.Revise(ctx, j, func(j *Job) {
 		s.report(j.Doc, *j, m, look)
 		j.Private.Ending = st.ending
 	})
-	return true, err
+	return err
 }
 
 // settle is the last write of a job.
@@ -239,11 +293,12 @@ func (s *Service) report(d *sm.DescribeHyperParameterTuningJobOutput, j Job, m *
 	d.TrainingJobStatusCounters, d.ObjectiveStatusCounters = &status, &objective
 	best, since := progress(j, m.trials)
 	if best == nil {
+		d.OverallBestTrainingJob = s.overall(j, m, nil)
 		return
 	}
 	sum := summary(*best, m.defs)
 	d.BestTrainingJob = &sum
-	d.OverallBestTrainingJob = s.overall(j, m, sum)
+	d.OverallBestTrainingJob = s.overall(j, m, &sum)
 	details := sm.HyperParameterTuningJobCompletionDetails{NumberOfTrainingJobsObjectiveNotImproving: new(int64(since))}
 	if old := d.TuningJobCompletionDetails; old != nil {
 		details.ConvergenceDetectedTime = old.ConvergenceDetectedTime

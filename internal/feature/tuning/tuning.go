@@ -77,11 +77,11 @@ func (s *Service) Install(t *op.Table) {
 // Run runs the tuning jobs until ctx ends. Their training jobs go on.
 func (s *Service) Run(ctx context.Context) error { return s.loop.Run(ctx) }
 
-// changed looks at what was written to the store: a tuning job, or the end of a
-// training job that is a trial of one.
+// changed looks at what was written to the store: a tuning job that is new or is
+// to stop, or the end of a training job that is a trial of one.
 func (s *Service) changed(row resource.Row) {
 	switch {
-	case row.Family == family && row.Version > 0 && !row.Settled:
+	case row.Family == family && (row.Version == 1 || row.Status == Stopping):
 		s.loop.Wake(row.Key)
 	case row.Family == trainingFamily && row.Owner != "" && (row.Settled || row.Version == 0):
 		s.mu.Lock()
