@@ -90,7 +90,7 @@ func decide(j Job, s seen, now time.Time) step {
 	}
 	st := step{stop: s.stop, again: childPoll}
 	st.begin = max(0, min(int(value(limits.MaxParallelTrainingJobs))-len(running), most(j)-len(s.trials)))
-	if s.watching && len(running) > 0 {
+	if s.watching && len(running)+st.begin > 0 {
 		st.again = curvePoll
 	}
 	if rest, ok := left(j, now); ok {

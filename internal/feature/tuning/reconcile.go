@@ -74,8 +74,9 @@ func (s *Service) step(ctx context.Context, j Job) (after reconcile.Result, rest
 	if err := s.write(ctx, j, m, st, look); err != nil {
 		return reconcile.Retry, false, err
 	}
-	// When there was no point left to begin, the job is at its end.
-	return reconcile.Result{After: st.again}, began == st.begin, nil
+	// Nobody tells of a trial that was refused, nor that there was no point left.
+	refused := slices.ContainsFunc(m.trials[len(m.trials)-began:], ended)
+	return reconcile.Result{After: st.again}, began == st.begin && !refused, nil
 }
 
 // remember gives what is kept of a job, and reads it when it is new.
