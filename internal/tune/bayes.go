@@ -53,7 +53,7 @@ type belief struct {
 
 func (s Search) bayesian(history []Trial, n int) (Point, bool) {
 	rng := s.rng(n)
-	beliefs, some := s.beliefs(history)
+	beliefs, some := s.beliefs(history, warp)
 	// Each space is filled in turn.
 	fill, least := -1, math.MaxInt
 	for i, b := range beliefs {
@@ -148,9 +148,9 @@ func (s Search) guess(history []Trial, space int) (Point, bool) {
 	return Point{}, false
 }
 
-// beliefs are what the history tells of each space; some is false when no
-// trial of this search has ended.
-func (s Search) beliefs(history []Trial) (out []belief, some bool) {
+// beliefs are what the history tells of each space, with values as scaled gives
+// them; some is false when no trial of this search has ended.
+func (s Search) beliefs(history []Trial, scaled scaling) (out []belief, some bool) {
 	sign := 1.0
 	if s.Maximize {
 		sign = -1
@@ -205,7 +205,7 @@ func (s Search) beliefs(history []Trial) (out []belief, some bool) {
 	if len(values) == 0 {
 		return out, false
 	}
-	values = warp(values)
+	values = scaled.of(values)
 	for i := range out {
 		obs := all[i]
 		for k := range obs {
@@ -219,11 +219,11 @@ func (s Search) beliefs(history []Trial) (out []belief, some bool) {
 			if len(o) == 0 {
 				continue
 			}
-			for _, v := range warped(o) {
+			for _, v := range rescale(o, scaled) {
 				more, sources = append(more, v), append(sources, source)
 			}
 		}
-		out[i].process = s.process(i, obs, more, sources)
+		out[i].process = s.process(i, obs, more, sources, scaled)
 		for _, x := range out[i].waiting {
 			if out[i].process != nil {
 				mean, _ := out[i].predict(x, nil, nil)
@@ -234,8 +234,8 @@ func (s Search) beliefs(history []Trial) (out []belief, some bool) {
 	return out, true
 }
 
-// warped gives observations with values scaled by themselves alone.
-func warped(obs []observed) []observed {
+// rescale gives observations with values scaled by themselves alone.
+func rescale(obs []observed, scaled scaling) []observed {
 	if len(obs) == 0 {
 		return nil
 	}
@@ -244,7 +244,7 @@ func warped(obs []observed) []observed {
 		y[i] = o.raw
 	}
 	out := slices.Clone(obs)
-	for i, v := range warp(y) {
+	for i, v := range scaled.of(y) {
 		out[i].y = v
 	}
 	return out
@@ -255,7 +255,7 @@ const maxSources = 5
 
 // process makes the process of a space. Its theta is learned from the first so
 // many observations, so that it is the same however often it is asked for.
-func (s Search) process(space int, obs, more []observed, sources []int) *process {
+func (s Search) process(space int, obs, more []observed, sources []int, scaled scaling) *process {
 	if len(obs)+len(more) == 0 {
 		return nil
 	}
@@ -275,7 +275,7 @@ func (s Search) process(space int, obs, more []observed, sources []int) *process
 		return p
 	}
 	// What is learned from the first n must not depend on what came after them.
-	theta := s.theta(space, len(obs), func(n int) *process { return build(warped(obs[:n])) })
+	theta := s.theta(memoKey{space: space, scaling: scaled}, len(obs), func(n int) *process { return build(rescale(obs[:n], scaled)) })
 	p := build(obs)
 	p.condition(theta)
 	return p
@@ -283,11 +283,12 @@ func (s Search) process(space int, obs, more []observed, sources []int) *process
 
 // theta is learned from the first m observations, m the last at which it is
 // learned up to n: anew where there are few, further from where it was later.
-func (s Search) theta(space, n int, build func(n int) *process) []float64 {
+func (s Search) theta(key memoKey, n int, build func(n int) *process) []float64 {
 	m := min(n, learnAlways)
 	var theta []float64
 	for next := m; next <= n; next = max(next+1, int(learnGrowth*float64(next))) {
-		if kept, ok := s.memo.get(space, next); ok {
+		key.n = next
+		if kept, ok := s.memo.get(key); ok {
 			theta = kept
 			continue
 		}
@@ -297,7 +298,7 @@ func (s Search) theta(space, n int, build func(n int) *process) []float64 {
 		} else {
 			theta = p.learn(learnSteps/2, theta)
 		}
-		s.memo.put(space, next, theta)
+		s.memo.put(key, theta)
 	}
 	return theta
 }
@@ -497,27 +498,33 @@ func (p Param) neighbours(u float64) []float64 {
 	return nil
 }
 
-// memo keeps what was learned, by space and number of observations. A nil memo
-// keeps nothing.
-type memo struct{ theta map[[2]int][]float64 }
+// memoKey is what theta was learned for: a space, its first n observations, and
+// how their values were scaled.
+type memoKey struct {
+	space, n int
+	scaling  scaling
+}
 
-func (m *memo) get(space, n int) ([]float64, bool) {
+// memo keeps what was learned. A nil memo keeps nothing.
+type memo struct{ theta map[memoKey][]float64 }
+
+func (m *memo) get(key memoKey) ([]float64, bool) {
 	if m == nil {
 		return nil, false
 	}
-	theta, ok := m.theta[[2]int{space, n}]
+	theta, ok := m.theta[key]
 	return theta, ok
 }
 
-func (m *memo) put(space, n int, theta []float64) {
+func (m *memo) put(key memoKey, theta []float64) {
 	if m != nil {
-		m.theta[[2]int{space, n}] = theta
+		m.theta[key] = theta
 	}
 }
 
 // Remembering gives a search that keeps what it has learned between two choices.
 // It chooses the same, only quicker, and is for one goroutine at a time.
 func (s Search) Remembering() Search {
-	s.memo = &memo{theta: map[[2]int][]float64{}}
+	s.memo = &memo{theta: map[memoKey][]float64{}}
 	return s
 }

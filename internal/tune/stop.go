@@ -94,13 +94,13 @@ func (s Search) belowMedian(history []Trial, t Trial) bool {
 	return s.Better(median, t.Curve[epoch-1])
 }
 
-// A search has converged when so many trials have ended, none of the last of
-// which was the best, and the expected improvement of the best further point is
-// below a hundredth of the spread of the objective.
+// A search has converged when so many trials have ended, the last of them have
+// brought next to nothing, and the best further point is not expected to bring
+// more: nothing is a hundredth of what the best has gained over the median.
 const (
-	convergedTrials  = 10
-	convergedSince   = 5
-	convergedExpects = 0.01
+	convergedTrials = 10
+	convergedSince  = 5
+	convergedGain   = 0.01
 )
 
 // Converged tells whether there is little left to gain. It asks a Gaussian
@@ -120,16 +120,17 @@ func (s Search) Converged(history []Trial) bool {
 		return false
 	}
 	slices.SortStableFunc(ended, func(a, b Trial) int { return cmp.Compare(a.Order, b.Order) })
-	best := 0
-	for i := range ended {
-		if s.Better(ended[i].Value, ended[best].Value) {
-			best = i
+	var values []float64
+	for _, t := range ended {
+		if values = append(values, t.Value); s.Maximize {
+			values[len(values)-1] = -t.Value
 		}
 	}
-	if best >= len(ended)-convergedSince {
+	// The best is nought now.
+	if slices.Min(gained(values)[:len(values)-convergedSince]) > convergedGain {
 		return false
 	}
-	beliefs, some := s.beliefs(history)
+	beliefs, some := s.beliefs(history, gains)
 	if !some {
 		return false
 	}
@@ -142,7 +143,7 @@ func (s Search) Converged(history []Trial) bool {
 		_, v, ok := b.improve(s.Spaces[i], improveOn, rng, func(x []float64) bool {
 			return tried(history, Point{i, s.Spaces[i].decode(x)})
 		})
-		if ok && v > math.Log(convergedExpects) {
+		if ok && v > math.Log(convergedGain) {
 			return false
 		}
 	}

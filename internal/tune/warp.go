@@ -7,15 +7,49 @@ import (
 	"slices"
 )
 
-// warp makes the values of an objective, of which lower is better, fit for a
+// scaling is how values of an objective become those of a process. Equal values
+// stay equal, and the order stays.
+type scaling int
+
+const (
+	warp  scaling = iota // see warped: to find the best
+	gains                // see gained: to tell how much better it may get
+)
+
+func (k scaling) of(y []float64) []float64 {
+	if k == gains {
+		return gained(y)
+	}
+	return warped(y)
+}
+
+// gained gives values in units of what the best has gained over the median; what
+// is much worse than that is cut, though not wholly.
+func gained(y []float64) []float64 {
+	sorted := slices.Sorted(slices.Values(y))
+	least := sorted[0]
+	unit := sorted[len(sorted)/2] - least
+	if !(unit > 0) {
+		unit = 1
+	}
+	out := make([]float64, len(y))
+	for i, v := range y {
+		if out[i] = (v - least) / unit; out[i] > 2 {
+			out[i] = 2 + math.Log1p(out[i]-2)
+		}
+	}
+	return out
+}
+
+// warped makes the values of an objective, of which lower is better, fit for a
 // Gaussian process: of mean 0 and variance 1, and where some are larger by orders
 // of magnitude, of their logarithms above the best. Which of some scales looks
 // most like a normal distribution is taken, as Box and Cox do; the best value
 // itself is left out of that, since its logarithm could be made to explain
-// anything. Equal values stay equal, and the order stays.
+// anything.
 //
 // Source: Box and Cox, "An Analysis of Transformations", 1964.
-func warp(y []float64) []float64 {
+func warped(y []float64) []float64 {
 	n := len(y)
 	sorted := slices.Sorted(slices.Values(y))
 	least, rest := sorted[0], sorted[1:]
