@@ -86,16 +86,28 @@ func autoRanges(image imageOf, static map[string]string, given *sm.ParameterRang
 		out.ContinuousParameterRanges = append(slices.Clone(out.ContinuousParameterRanges),
 			sm.ContinuousParameterRange{Name: p.Name, MinValue: text(low), MaxValue: text(high), ScalingType: scale})
 	}
+	choose := func(p algo.Param) {
+		values := p.Values
+		if p.Kind == algo.Bool {
+			values = []string{"true", "false"}
+		}
+		if len(values) > 0 {
+			out.CategoricalParameterRanges = append(slices.Clone(out.CategoricalParameterRanges), sm.CategoricalParameterRange{Name: p.Name, Values: values})
+		}
+	}
 	if none && image.spec == nil {
 		return nil, fault.Validation("Autotune needs AutoParameters or ranges for an algorithm that is not built in.")
 	}
 	if none {
 		for _, p := range image.spec.Params {
 			fixed := slices.ContainsFunc(append([]string{p.Name}, p.Alias...), func(n string) bool { _, ok := static[n]; return ok })
-			if p.Tune == nil || fixed {
-				continue
+			switch {
+			case fixed:
+			case p.Tune != nil:
+				add(p, p.Tune.Min, p.Tune.Max, tune.Auto)
+			case p.Tunable:
+				choose(p)
 			}
-			add(p, p.Tune.Min, p.Tune.Max, tune.Auto)
 		}
 		return &out, nil
 	}
@@ -108,6 +120,10 @@ func autoRanges(image imageOf, static map[string]string, given *sm.ParameterRang
 			}
 			known.Name = a.Name
 			p = known
+		}
+		if p.Kind == algo.Enum || p.Kind == algo.Bool {
+			choose(p)
+			continue
 		}
 		hint := strings.TrimSpace(a.ValueHint)
 		switch low := strings.ToLower(hint); low {
