@@ -51,6 +51,7 @@ def test_random_search(bench, searched):
         assert (child["TrainingStartTime"], child["TrainingEndTime"]) == (t["TrainingStartTime"], t["TrainingEndTime"])
         defined = {m["Name"]: m["Regex"] for m in child["AlgorithmSpecification"]["MetricDefinitions"]}
         assert defined["ObjectiveMetric"] == defined["validation:auc"]
+        assert bench.sagemaker.list_tags(ResourceArn=t["TrainingJobArn"])["Tags"] == [{"Key": "team", "Value": "a"}]
         final = {m["MetricName"]: m["Value"] for m in child["FinalMetricDataList"]}
         assert final["validation:auc"] == final["ObjectiveMetric"] == value(t)
     best = max(trials, key=value)

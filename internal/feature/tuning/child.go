@@ -22,7 +22,7 @@ import (
 func (s *Service) make(ctx context.Context, m *memory, i int) error {
 	t := m.trials[i]
 	d := m.defs[t.Doc.Definition]
-	_, err := op.Call(ctx, s.Table, sm.CreateTrainingJob, d.trainingJob(t.Key.Name, t.Doc.Values, m.regexes[t.Doc.Definition]))
+	_, err := op.Call(ctx, s.Table, sm.CreateTrainingJob, d.trainingJob(t.Key.Name, t.Doc.Values, m.regexes[t.Doc.Definition], m.tags))
 	f := fault.Of(err)
 	switch {
 	case err == nil:

@@ -95,7 +95,7 @@ func hyperband(c *sm.HyperParameterTuningJobConfig) *sm.HyperbandStrategyConfig 
 }
 
 // trainingJob is the request for a trial's training job.
-func (d definition) trainingJob(name string, values map[string]string, regex string) *sm.CreateTrainingJobInput {
+func (d definition) trainingJob(name string, values map[string]string, regex string, tags []sm.Tag) *sm.CreateTrainingJobInput {
 	hyper := maps.Clone(d.StaticHyperParameters)
 	if hyper == nil {
 		hyper = map[string]string{}
@@ -108,7 +108,7 @@ func (d definition) trainingJob(name string, values map[string]string, regex str
 		metrics = append(metrics, sm.MetricDefinition{Name: objectiveMetric, Regex: regex})
 	}
 	return &sm.CreateTrainingJobInput{
-		TrainingJobName: name, HyperParameters: hyper, RoleArn: d.RoleArn,
+		TrainingJobName: name, HyperParameters: hyper, RoleArn: d.RoleArn, Tags: tags,
 		AlgorithmSpecification: &sm.AlgorithmSpecification{TrainingImage: a.TrainingImage, AlgorithmName: a.AlgorithmName,
 			TrainingInputMode: a.TrainingInputMode, MetricDefinitions: metrics},
 		InputDataConfig: d.InputDataConfig, OutputDataConfig: d.OutputDataConfig, ResourceConfig: d.resources(),

@@ -37,7 +37,7 @@ const (
 
 var life = resource.Life{Start: InProgress, Moves: resource.Moves{
 	InProgress: {Completed, Failed, Stopping},
-	Stopping:   {Stopped, Failed},
+	Stopping:   {Stopped},
 }}
 
 // Life is the table of a tuning job's states, as docs/design/states.md draws it.

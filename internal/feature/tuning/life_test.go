@@ -103,7 +103,7 @@ func TestAnotherJobHasTheName(t *testing.T) {
 		k := l.jobs.Key(l.ctx, "tune")
 		taken := trialName(Job{Key: k, ARN: l.jobs.ARN(k), Created: time.Now().UTC().Truncate(time.Millisecond)}, 1)
 		other := definitionsOf(&sm.DescribeHyperParameterTuningJobOutput{TrainingJobDefinition: in.TrainingJobDefinition, HyperParameterTuningJobConfig: in.HyperParameterTuningJobConfig})[0]
-		if _, err := op.Call(l.ctx, l.table, sm.CreateTrainingJob, other.trainingJob(taken, map[string]string{"x": "0.5"}, "")); err != nil {
+		if _, err := op.Call(l.ctx, l.table, sm.CreateTrainingJob, other.trainingJob(taken, map[string]string{"x": "0.5"}, "", nil)); err != nil {
 			t.Fatal(err)
 		}
 		if err := l.create(in); err != nil {

@@ -31,6 +31,7 @@ type memory struct {
 	bests   []sm.HyperParameterTrainingJobSummary // of parents
 	defs    []definition
 	regexes []string        // of each definition's objective
+	tags    []sm.Tag        // which the training jobs get too
 	made    map[string]bool // training jobs that are known to be there
 	none    bool            // there is no other point
 	// Whether the search had converged when so many trials had ended.
@@ -98,6 +99,13 @@ func (s *Service) remember(ctx context.Context, j Job) (*memory, error) {
 			return nil, err
 		}
 		m.regexes = append(m.regexes, regex)
+	}
+	tags, err := s.DB.Tags(ctx, j.ARN)
+	if err != nil {
+		return nil, fmt.Errorf("read tags: %w", err)
+	}
+	for _, t := range tags {
+		m.tags = append(m.tags, sm.Tag{Key: t.Key, Value: t.Value})
 	}
 	if m.priors, err = s.priorsOf(ctx, j, m.defs[0]); err != nil {
 		return nil, err
