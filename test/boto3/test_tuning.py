@@ -85,6 +85,15 @@ def test_bayesian_finds_what_is_good(bench):
     assert late[len(late) // 2] < sorted(map(value, trials[:4]))[1], "later trials are better than the first"
 
 
+def test_no_time_is_lost_between_trials(bench):
+    """A trial's end begins the next one at once: two at a time, the job lasts little longer than half of its trials together."""
+    job, trials = tuning.run(bench, strategy="Bayesian", jobs=40, parallel=2, static={"num_round": "40"}, config={"RandomSeed": 3})
+    last = max(t["TrainingEndTime"] for t in trials)
+    own = sum((t["TrainingEndTime"] - t["CreationTime"]).total_seconds() for t in trials) / 2
+    took = (last - completed(job)["CreationTime"]).total_seconds()
+    assert took < 1.2 * own + 0.5, f"{took} s for trials of {own} s"
+
+
 def test_hyperband_gives_up_what_is_worse(bench):
     space = ranges(continuous=[continuous("eta", 1e-4, 0.5, "Logarithmic")])
     job, trials = tuning.run(bench, strategy="Hyperband", jobs=9, parallel=3, space=space, static={"num_round": "3000", "max_depth": "3"},
