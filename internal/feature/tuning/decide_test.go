@@ -119,7 +119,7 @@ func TestTrialNames(t *testing.T) {
 	if len(names) != 3 {
 		t.Errorf("names are not of one trial alone: %v", names)
 	}
-	if trialName(j, 7) != trialName(j, 7) || len(trialName(j, 7)) != len("tune-007-12345678") {
+	if again := trialName(j, 7); again != trialName(j, 7) || len(again) != len("tune-007-12345678") {
 		t.Errorf("%q", trialName(j, 7))
 	}
 }

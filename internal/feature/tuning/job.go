@@ -136,5 +136,3 @@ func value(n *int64) int64 {
 	}
 	return *n
 }
-
-func isTrue(b *bool) bool { return b != nil && *b }
