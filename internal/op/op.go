@@ -102,3 +102,18 @@ func Call[I, O any](ctx context.Context, t *Table, o wire.Op[I, O], in *I) (*O, 
 	}
 	return out.(*O), nil
 }
+
+type ownerKey struct{}
+
+// WithOwner says on whose behalf the operations called with the context are: the
+// ARN of a record that owns what they make. Only a feature can say so, never a
+// request.
+func WithOwner(ctx context.Context, arn string) context.Context {
+	return context.WithValue(ctx, ownerKey{}, arn)
+}
+
+// Owner is the ARN that WithOwner has put into ctx, or "".
+func Owner(ctx context.Context) string {
+	arn, _ := ctx.Value(ownerKey{}).(string)
+	return arn
+}

@@ -16,6 +16,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/feature/tag"
 	"github.com/sagebrush-ml/sagebrush/internal/feature/training"
 	"github.com/sagebrush-ml/sagebrush/internal/feature/transform"
+	"github.com/sagebrush-ml/sagebrush/internal/feature/tuning"
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/autoscaling"
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/cloudwatch"
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/iam"
@@ -153,6 +154,10 @@ func (s *Server) build(ctx context.Context) error {
 	}
 	batch.Install(s.table)
 	s.add("transform", batch.Run)
+
+	tune := tuning.New(tuning.Options{DB: db, Table: s.table, Images: catalog, Roles: users, Curve: train.Curve, Log: log, Loops: loops})
+	tune.Install(s.table)
+	s.add("tuning", tune.Run)
 
 	// Everything that watches the store is made: now it may be written to.
 	if err := users.Ensure(ctx); err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/feature/shadowtest"
 	"github.com/sagebrush-ml/sagebrush/internal/feature/training"
 	"github.com/sagebrush-ml/sagebrush/internal/feature/transform"
+	"github.com/sagebrush-ml/sagebrush/internal/feature/tuning"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 )
 
@@ -66,6 +67,7 @@ func TestDocsStates(t *testing.T) {
 		{"Training job", "Stopping ends in Completed or Failed when the container had ended by itself before it was told to stop.", training.Life()},
 		{"Processing job", "Stopping ends in Completed or Failed when the containers had ended by themselves before they were told to stop.", processing.Life()},
 		{"Transform job", "Stopping ends in Completed or Failed when all objects had been transformed before the job was told to stop.", transform.Life()},
+		{"Hyperparameter tuning job", "Stopping ends when the trials that ran have ended.", tuning.Life()},
 		{"Endpoint", "Gone is never seen: the record is deleted in that moment.", hosting.Life()},
 		{"Inference experiment", "One that was not begun is cancelled at once.", shadowtest.Life()},
 		{"Inference component", "Gone is never seen, as of an endpoint.", hosting.ComponentLife()},

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -43,8 +44,32 @@ type Stream struct {
 // Reading is what the lines of a job told of its metrics. It may be asked at any
 // time and by anyone.
 type Reading struct {
+	// Watch is a metric of which not only the last value is remembered; "" for
+	// none. It is set before the reading is used.
+	Watch string
+
 	mu       sync.Mutex
 	scrapers []*telemetry.Scraper
+	curves   [][]float64 // by stream: the values of Watch
+}
+
+// maxCurve is how many values are remembered of one metric.
+const maxCurve = 5000
+
+// Curve are the values of the watched metric in the order in which they were told,
+// the first 5000 of them. Of several hosts' values the first's count that tells any.
+func (r *Reading) Curve() []float64 {
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.curves {
+		if len(c) > 0 {
+			return slices.Clone(c)
+		}
+	}
+	return nil
 }
 
 // Final are the last values by name: of several hosts' values the latest.
@@ -83,7 +108,7 @@ const (
 // more than its log. Each line is kept once, whatever was cut off before.
 func (s Shipment) Ship(ctx context.Context, into *Reading) {
 	into.mu.Lock()
-	into.scrapers = make([]*telemetry.Scraper, len(s.Streams))
+	into.scrapers, into.curves = make([]*telemetry.Scraper, len(s.Streams)), make([][]float64, len(s.Streams))
 	for i := range into.scrapers {
 		into.scrapers[i], _ = telemetry.NewScraper(nil)
 	}
@@ -109,13 +134,13 @@ func (s Shipment) carry(ctx context.Context, i int, st Stream, into *Reading) {
 			scraper, _ = telemetry.NewScraper(nil)
 		}
 		into.mu.Lock()
-		into.scrapers[i] = scraper
+		into.scrapers[i], into.curves[i] = scraper, nil // it sees the whole log again
 		into.mu.Unlock()
 		err = telemetry.Ship(ctx, telemetry.Shipment{Logs: logs, At: at,
 			Open: func(ctx context.Context, from int64) (io.ReadCloser, error) {
 				return s.Runtime.Logs(ctx, st.Task, from)
 			},
-			Observe: func(events []telemetry.Event, fresh bool) { s.observe(ctx, into, scraper, events, fresh) },
+			Observe: func(events []telemetry.Event, fresh bool) { s.observe(ctx, into, i, scraper, events, fresh) },
 		})
 		if err == nil || errors.Is(err, fs.ErrNotExist) { // the task and its log were removed
 			return
@@ -132,11 +157,14 @@ func (s Shipment) carry(ctx context.Context, i int, st Stream, into *Reading) {
 }
 
 // observe reads the metrics in events and publishes those that are new.
-func (s Shipment) observe(ctx context.Context, into *Reading, scraper *telemetry.Scraper, events []telemetry.Event, fresh bool) {
+func (s Shipment) observe(ctx context.Context, into *Reading, i int, scraper *telemetry.Scraper, events []telemetry.Event, fresh bool) {
 	var data []telemetry.Datum
 	into.mu.Lock()
 	for _, e := range events {
 		for _, v := range scraper.Scan(e) {
+			if v.Name == into.Watch && len(into.curves[i]) < maxCurve {
+				into.curves[i] = append(into.curves[i], v.Value)
+			}
 			data = append(data, telemetry.Datum{Name: v.Name, Time: v.Time, Unit: "None", Value: v.Value,
 				Dimensions: []telemetry.Dimension{s.Dimension}})
 		}

@@ -189,7 +189,7 @@ func present(m *Member, v reflect.Value) bool {
 	case reflect.Slice, reflect.Map:
 		return m.Required || !v.IsNil()
 	case reflect.String:
-		return m.Required || v.Len() > 0
+		return m.Required || m.shown || v.Len() > 0
 	case reflect.Struct:
 		return !v.Interface().(Time).IsZero()
 	}

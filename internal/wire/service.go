@@ -122,7 +122,13 @@ type Member struct {
 	Stream   bool
 	Flat     bool
 	Time     string
+	shown    bool // in an answer even when it is empty
 }
+
+// shown are strings that the service answers though they are empty and the model
+// does not require them, by structure and member. Python SDK v2 indexes them
+// unasked: Estimator.attach does, and by it the tuner's best_estimator.
+var shown = map[[2]string]bool{{"OutputDataConfig", "KmsKeyId"}: true}
 
 func loadSchema(name string) *Schema {
 	b, err := model.Digest(name)
@@ -161,6 +167,7 @@ func loadSchema(name string) *Schema {
 		out.Members = make([]Member, len(sh.Members))
 		for i := range sh.Members {
 			out.Members[i] = *member(&sh.Members[i])
+			out.Members[i].shown = shown[[2]string{n, out.Members[i].Name}]
 		}
 		out.Elem, out.Key, out.Value = member(sh.Elem), member(sh.Key), member(sh.Value)
 	}

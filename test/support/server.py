@@ -141,6 +141,9 @@ class Server:
             for e in page["Endpoints"]:
                 if e["EndpointStatus"] in ("InService", "Failed"):
                     sagemaker.delete_endpoint(EndpointName=e["EndpointName"])
+        for page in sagemaker.get_paginator("list_hyper_parameter_tuning_jobs").paginate(StatusEquals="InProgress"):
+            for j in page["HyperParameterTuningJobSummaries"]:  # or they would begin more
+                sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=j["HyperParameterTuningJobName"])
         for page in sagemaker.get_paginator("list_training_jobs").paginate(StatusEquals="InProgress"):
             for j in page["TrainingJobSummaries"]:
                 sagemaker.stop_training_job(TrainingJobName=j["TrainingJobName"])

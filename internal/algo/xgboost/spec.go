@@ -20,7 +20,7 @@ var contentTypes = []string{
 func (Algorithm) Spec() algo.Spec {
 	return algo.Spec{
 		Name:   "xgboost",
-		Params: slices.Concat(boostParams(), treeParams(), otherParams()),
+		Params: recommend(slices.Concat(boostParams(), treeParams(), otherParams())),
 		Channels: []algo.ChannelSpec{
 			{Name: "train", Required: true, Pipe: true, ContentTypes: contentTypes},
 			{Name: "validation", Pipe: true, ContentTypes: contentTypes},

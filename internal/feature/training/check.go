@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
+	"github.com/sagebrush-ml/sagebrush/internal/op"
 	"github.com/sagebrush-ml/sagebrush/internal/optml"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 	"github.com/sagebrush-ml/sagebrush/internal/telemetry"
@@ -34,6 +35,9 @@ func (s *Service) check(ctx context.Context, in *sm.CreateTrainingJobInput, j *J
 		}
 	}
 	fill(j)
+	if owner := op.Owner(ctx); owner != "" { // a trial of a tuning job
+		j.Owner, j.Doc.TuningJobArn = owner, owner
+	}
 	if err := s.checkImage(ctx, j); err != nil {
 		return err
 	}

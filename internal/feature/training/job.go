@@ -60,6 +60,10 @@ type private struct {
 	Trained     time.Duration    `json:",omitempty"` // of that, how long containers ran
 
 	Pool string `json:",omitempty"` // the warm pool whose cache it has
+
+	// Curve is what a trial of a tuning job has told of its objective: until the
+	// job has ended, in earlier attempts.
+	Curve []float64 `json:",omitempty"`
 }
 
 // Job is one training job.

@@ -142,6 +142,7 @@ func (s *Service) again(ctx context.Context, j Job, look seen) error {
 		}
 		bases[host] = n
 	}
+	curve := s.curve(j)
 	_, err := s.jobs.Revise(ctx, j, func(j *Job) {
 		now := time.Now()
 		if from := entered(*j, downloading); !from.IsZero() {
@@ -156,6 +157,7 @@ func (s *Service) again(ctx context.Context, j Job, look seen) error {
 		enter(j, now, why, messages[why])
 		j.Private.Interrupted, j.Private.Bases = time.Time{}, bases
 		j.Private.Attempt++
+		j.Private.Curve = curve
 	})
 	if err != nil {
 		return err
@@ -286,7 +288,7 @@ func (s *Service) conclude(ctx context.Context, j Job, look seen) error {
 // settle is the last write of a job; after it the task and the folder go.
 func (s *Service) settle(ctx context.Context, j Job, v verdict, model string) error {
 	id := identity(j)
-	final := s.final(id)
+	final, curve := s.final(id), s.curve(j)
 	j, err := s.jobs.Revise(ctx, j, func(j *Job) {
 		now := time.Now()
 		j.Status = v.status
@@ -297,7 +299,7 @@ func (s *Service) settle(ctx context.Context, j Job, v verdict, model string) er
 		if model != "" {
 			j.Doc.ModelArtifacts = &sm.ModelArtifacts{S3ModelArtifacts: model}
 		}
-		j.Doc.FinalMetricDataList = final
+		j.Doc.FinalMetricDataList, j.Private.Curve = final, curve
 		j.Doc.TrainingEndTime = wire.At(now)
 		trained, billed := times(*j, now)
 		j.Doc.TrainingTimeInSeconds, j.Doc.BillableTimeInSeconds = &trained, &billed

@@ -6,8 +6,10 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
+	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 	"github.com/sagebrush-ml/sagebrush/internal/taskgroup"
 	"github.com/sagebrush-ml/sagebrush/internal/telemetry"
@@ -63,7 +65,7 @@ func (s *Service) ship(ctx context.Context, j Job) {
 		shipment.Streams = append(shipment.Streams, taskgroup.Stream{Task: taskID(id, j.Private.Attempt, host),
 			Name: s.streamOf(j, host).Name, Base: j.Private.Bases[host]})
 	}
-	reading := &taskgroup.Reading{}
+	reading := &taskgroup.Reading{Watch: objective(j)}
 	s.mu.Lock()
 	s.readings[id] = reading
 	s.mu.Unlock()
@@ -80,6 +82,35 @@ func (s *Service) final(id string) []sm.MetricData {
 		out = append(out, sm.MetricData{MetricName: v.Name, Value: &v.Value, Timestamp: wire.At(v.Time)})
 	}
 	return out
+}
+
+// objective is the metric that a tuning job watches, if the job is a trial of one.
+func objective(j Job) string {
+	if j.Owner == "" {
+		return ""
+	}
+	return hyperparameter(j, "_tuning_objective_metric")
+}
+
+// curve is what the job has told of its objective, in all attempts.
+func (s *Service) curve(j Job) []float64 {
+	s.mu.Lock()
+	reading := s.readings[identity(j)]
+	s.mu.Unlock()
+	return slices.Concat(j.Private.Curve, reading.Curve())
+}
+
+// Curve gives the values of its objective that a trial of a tuning job has told so
+// far, one for each epoch. The error is resource.ErrNotFound when there is no such job.
+func (s *Service) Curve(ctx context.Context, key resource.Key) ([]float64, error) {
+	j, err := s.jobs.Get(ctx, key)
+	if err != nil || j.Owner == "" {
+		return nil, err
+	}
+	if life.Settled(j.Status) {
+		return j.Private.Curve, nil
+	}
+	return s.curve(j), nil
 }
 
 // mirrorEvery is how often checkpoints are looked at.
