@@ -5,8 +5,8 @@ package main
 import (
 	"math"
 
-	. "github.com/mmcloughlin/avo/build"   //nolint:staticcheck // avo's language
-	. "github.com/mmcloughlin/avo/operand" //nolint:staticcheck // avo's language
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 

@@ -11,6 +11,7 @@ package lda
 import (
 	"context"
 	"math"
+	"math/rand/v2"
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
@@ -104,12 +105,12 @@ func load(in algo.Input, name string) (*algo.Matrix, error) {
 
 // spectral finds topics and their weights by the moments of the words: a quarter
 // more than k, of which the caller keeps those of the largest weights. Where the
-// documents do not tell that many apart the others are what all words are like.
-// byWord has the topics as its columns, each of which sums to 1.
+// documents do not tell that many apart, or there are more than maxParts, the
+// others are what all words are like, at random. byWord has the topics as its columns, each of which sums to 1.
 func spectral(ctx context.Context, c *corpus, threads int, alpha0 float64, k int, s search) (alpha []float64, byWord []float32, err error) {
 	m := newMoments(c, threads, alpha0)
 	more := max(k, min(k+(k+3)/4, c.words))
-	w, back, rank, err := m.whiten(ctx, min(more, c.words))
+	w, back, rank, err := m.whiten(ctx, min(more, c.words, maxParts))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -124,19 +125,24 @@ func spectral(ctx context.Context, c *corpus, threads int, alpha0 float64, k int
 		}
 	}
 	width := widthOf(more)
+	rng := rand.New(rand.NewPCG(seed, 3))
 	byWord, alpha = make([]float32, c.words*width), make([]float64, more)
 	for j := range more {
-		topic := make([]float64, c.words)
+		var topic []float64
 		if j < len(parts) {
 			topic = unwhiten(back, parts[j].v, rank)
+		} else {
+			topic = make([]float64, c.words)
+			for i, v := range m.first {
+				topic[i] = float64(v) * rng.ExpFloat64()
+			}
 		}
 		// λᵢ is 2/(α₀+2)·√(α₀(α₀+1)/αᵢ).
 		alpha[j] = least * alpha0
 		if j < len(parts) && parts[j].lambda > 0 {
 			alpha[j] = min(4*alpha0*(alpha0+1)/((alpha0+2)*(alpha0+2)*parts[j].lambda*parts[j].lambda), alpha0)
 		}
-		// A little of the mean keeps each word possible, and topics of no documents
-		// apart from each other by nothing.
+		// A little of the mean keeps each word possible.
 		sum := 0.0
 		for _, v := range topic {
 			sum += v
@@ -158,6 +164,10 @@ func spectral(ctx context.Context, c *corpus, threads int, alpha0 float64, k int
 	}
 	return alpha, byWord, nil
 }
+
+// maxParts bounds the tensor, which has as many numbers as its cube: 0.3 GB in
+// float64.
+const maxParts = 320
 
 // floor is how much of the mean of all words a topic has while it is refined.
 const floor = 0.01

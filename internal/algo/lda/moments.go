@@ -223,11 +223,10 @@ func (m *moments) third(ctx context.Context, w []float32, k int) ([]float64, err
 		weight[d] = m.triples[d] / max(m.c.length[d], 1)
 	}
 	g, _ := m.c.byWord(m.threads, p, k, weight)
-	h := make([]float32, m.c.words)
 	for d := range weight {
 		weight[d] /= max(m.c.length[d], 1)
 	}
-	_, h = m.c.byWord(m.threads, make([]float32, m.c.docs), 1, weight)
+	_, h := m.c.byWord(m.threads, make([]float32, m.c.docs), 1, weight)
 	t, part := make([]float32, k*k*k), make([]float32, k*k*k)
 	if err := m.products(ctx, t, p, m.triples, p, k, m.c.docs); err != nil {
 		return nil, err

@@ -23,8 +23,8 @@ func (Algorithm) Spec() algo.Spec {
 			algo.IntParam("mini_batch_size", "", new(1.0), nil, "number of documents; no effect").Needed(),
 			algo.FloatParam("alpha0", "1.0", new(0.0), nil, "sum of the Dirichlet weights of the topics: small where documents have few topics").Above().Tuned(0.1, 10),
 			algo.IntParam("max_restarts", "10", new(1.0), nil, "random starts for each part of the tensor"),
-			algo.IntParam("max_iterations", "1000", new(1.0), nil, "iterations for each part of the tensor"),
-			algo.FloatParam("tol", "1e-8", new(0.0), nil, "change of a part of the tensor that ends its iterations").Above(),
+			algo.IntParam("max_iterations", "1000", new(1.0), nil, "iterations in which the parts of the tensor settle"),
+			algo.FloatParam("tol", "1e-8", new(0.0), nil, "relative change of what the parts explain that ends the iterations").Above(),
 		}, firstparty.Hidden()),
 		Channels: []algo.ChannelSpec{
 			{Name: "train", Required: true, Pipe: true, ContentTypes: types},

@@ -14,10 +14,14 @@ import (
 // records: their matrix has 2 GB then.
 const maxScatter = 16384
 
+// maxDense is how many values sparse records may become: 2 GB.
+const maxDense = 1 << 29
+
 // exact finds the k principal components from the sums of products of all
 // features or, where there are fewer records than those, of all records.
 func exact(t *table, k int) (*basis, error) {
-	if t.all < t.dims && t.peers.Size() == 1 && t.dims > smallDims {
+	few := t.all < t.dims && t.all <= maxScatter && (!t.m.Sparse() || t.all*t.dims <= maxDense)
+	if few && t.peers.Size() == 1 && t.dims > smallDims {
 		return fromRecords(t, k)
 	}
 	if t.dims > maxScatter {

@@ -294,13 +294,12 @@ func TestUnusualData(t *testing.T) {
 			t.Error(got)
 		}
 	})
-	t.Run("too many features", func(t *testing.T) {
-		wide := strings.Repeat("1,", 16399) + "5\n"
-		got, m := run(t, `{"feature_dim":"16400","num_components":"3","mini_batch_size":"10"}`, map[string]algotest.Channel{"train": csv(strings.Repeat(wide, 5))})
-		if m == nil {
-			t.Error(got)
+	for name, c := range map[string]struct{ rows, dims int }{"many of both": {20000, 20000}, "sparse and wide": {10000, 100000}} {
+		table := &table{ctx: t.Context(), m: &algo.Matrix{Rows: c.rows, Cols: c.dims, Start: []int64{0}}, all: c.rows, dims: c.dims, threads: 1}
+		if _, err := exact(table, 2); !algo.IsClientError(err) || !strings.Contains(err.Error(), "use algorithm_mode randomized") {
+			t.Errorf("%s: %v", name, err)
 		}
-	})
+	}
 }
 
 func TestLogTellsTheScore(t *testing.T) {

@@ -63,3 +63,9 @@ func tile(wide, k int, a []float32, rs, cs int, b []float32, bs int, c []float32
 		gemm12x16(k, pa, 4*rs, 4*cs, pb, 4*bs, pc, 4*ldc, adding)
 	}
 }
+
+// What the assembly goes on with on the scalar level.
+var _ = [...]any{
+	dotScalar, squaredDistanceScalar, axpyScalar, scaleScalar, accumulateScalar, dot64Scalar, dotDoubleScalar, axpyDoubleScalar,
+	leastScoreScalar, belowScalar, expScalar, sigmoidScalar,
+}
