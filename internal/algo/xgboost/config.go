@@ -39,12 +39,6 @@ type config struct {
 	exact int // different values of a feature that hosts tell one by one, 0 for exactRuns
 }
 
-// notBuilt says that a value which SageMaker's container takes has no effect
-// here yet. It is refused rather than ignored.
-func notBuilt(name, value string) error {
-	return algo.ClientErrorf("Hyperparameter %s: %s is not built yet in Sagebrush", name, value)
-}
-
 // given is what configFrom reads of algo.Params.
 type given interface {
 	Int(name string) int

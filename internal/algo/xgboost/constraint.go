@@ -40,7 +40,7 @@ func parseGroups(text string) ([][]int32, error) {
 	var out [][]int32
 	for rest = strings.TrimSpace(rest); rest != ""; {
 		end := strings.IndexAny(rest, "])")
-		if end < 0 || strings.IndexAny(rest[1:end+1], "[(") >= 0 {
+		if end < 0 || strings.ContainsAny(rest[1:end+1], "[(") {
 			return nil, fmt.Errorf("%s is not a list of lists", text)
 		}
 		inner, err := unwrap(rest[:end+1])

@@ -46,7 +46,7 @@ func grouped(name string, o *objective) (m metric, ok bool, err error) {
 		head, rest = name[:at], name[at:]
 	}
 	var of func(labels, preds []float32, t top) float64
-	fits := func(float32) bool { return true }
+	var fits func(float32) bool
 	demand := ""
 	switch head {
 	case "ndcg":
