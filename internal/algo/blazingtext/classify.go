@@ -51,6 +51,7 @@ const (
 func newClassifier(c config, d *dictionary, docs *documents, threads *crew) *classifier {
 	rows := d.nwords + c.buckets
 	l := &classifier{config: c, crew: threads, docs: docs, in: newMatrix(rows, c.dim), out: newMatrix(d.labels(), c.dim)}
+	docs.heat(rows, c.rate)
 	used := make([]bool, rows)
 	for _, r := range docs.rows {
 		used[r] = true
@@ -120,7 +121,10 @@ func (l *classifier) gather(b *docBatch, part int) {
 	for i := part * n / parts; i < (part+1)*n/parts; i++ {
 		rows := l.docs.rowsOf(b.from + i)
 		share := 1 / float32(len(rows))
-		mean(b.hidden[i*l.in.stride:(i+1)*l.in.stride], l.in, rows)
+		h := b.hidden[i*l.in.stride : (i+1)*l.in.stride]
+		clear(h)
+		rows = rows[l.docs.hot[b.from+i]:]
+		addEach(h, share, l.in, rows)
 		for _, r := range rows {
 			u.add(r, share, int32(i))
 		}
@@ -130,14 +134,32 @@ func (l *classifier) gather(b *docBatch, part int) {
 // mean makes h the mean of rows of m.
 func mean(h []float32, m *matrix, rows []int32) {
 	clear(h)
-	share := 1 / float32(len(rows))
-	var shares [64]float32
-	for i := range shares {
-		shares[i] = share
+	addEach(h, 1/float32(len(rows)), m, rows)
+}
+
+// addEach adds alpha times each of rows of m to h.
+func addEach(h []float32, alpha float32, m *matrix, rows []int32) {
+	var alphas [64]float32
+	for i := range alphas[:min(len(rows), len(alphas))] {
+		alphas[i] = alpha
 	}
 	for len(rows) > 0 {
-		n := min(len(rows), len(shares))
-		vec.AddRows(h, shares[:n], m.v, rows[:n])
+		n := min(len(rows), len(alphas))
+		vec.AddRows(h, alphas[:n], m.v, rows[:n])
+		rows = rows[n:]
+	}
+}
+
+// addToEach adds alpha times h to each of rows of m.
+func addToEach(m *matrix, rows []int32, alpha float32, h []float32) {
+	var alphas [64]float32
+	var zeros [64]int32
+	for i := range alphas[:min(len(rows), len(alphas))] {
+		alphas[i] = alpha
+	}
+	for len(rows) > 0 {
+		n := min(len(rows), len(alphas))
+		vec.AddToRows(m.v, rows[:n], alphas[:n], h, zeros[:n], m.stride)
 		rows = rows[n:]
 	}
 }
@@ -173,8 +195,12 @@ func (o *output) inTurn(b *docBatch, rate float32) {
 	alpha, grad := o.alphas[:len(o.labels)], o.grads[:o.out.stride]
 	for i := range b.to - b.from {
 		h := b.hidden[i*o.out.stride : (i+1)*o.out.stride]
+		rows := o.docs.rowsOf(b.from + i)
+		share, hot := 1/float32(len(rows)), rows[:o.docs.hot[b.from+i]]
+		addEach(h, share, o.in, hot)
 		o.backward(grad, alpha, h, o.target(b.from+i), rate)
 		vec.AddToRows(o.out.v, o.labels, alpha, h, o.zeros, o.out.stride)
+		addToEach(o.in, hot, share, grad)
 		copy(h, grad)
 	}
 }
@@ -188,6 +214,8 @@ func (o *output) atOnce(b *docBatch, rate float32) {
 		count := min(docsAtOnce, b.to-from)
 		hidden := b.hidden[(from-b.from)*stride : (from-b.from+count)*stride]
 		o.crew.do(count, func(i int) {
+			rows := o.docs.rowsOf(from + i)
+			addEach(hidden[i*stride:(i+1)*stride], 1/float32(len(rows)), o.in, rows[:o.docs.hot[from+i]])
 			o.backward(o.grads[i*stride:(i+1)*stride], o.alphas[i*n:(i+1)*n], hidden[i*stride:(i+1)*stride], o.target(from+i), rate)
 		})
 		o.crew.do((n+block-1)/block, func(item int) {
@@ -200,6 +228,10 @@ func (o *output) atOnce(b *docBatch, rate float32) {
 			}
 		})
 		copy(hidden, o.grads)
+		for i := range count {
+			rows := o.docs.rowsOf(from + i)
+			addToEach(o.in, rows[:o.docs.hot[from+i]], 1/float32(len(rows)), o.grads[i*stride:(i+1)*stride])
+		}
 	}
 }
 

@@ -105,19 +105,21 @@ func (c *crew) help(h *helper) {
 	}
 }
 
-// wait gives the number of the round that follows the one seen.
+// wait gives the number of the round that follows the one seen. A helper that is
+// quick may be woken for a round that it has ended already, and waits on.
 func (c *crew) wait(h *helper, seen uint32) uint32 {
-	for range patience {
-		if now := c.round.Load(); now != seen {
+	for {
+		for range patience {
+			if now := c.round.Load(); now != seen {
+				return now
+			}
+		}
+		h.asleep.Store(true)
+		if now := c.round.Load(); now != seen && h.asleep.CompareAndSwap(true, false) {
 			return now
 		}
+		<-h.wake
 	}
-	h.asleep.Store(true)
-	if now := c.round.Load(); now != seen && h.asleep.CompareAndSwap(true, false) {
-		return now
-	}
-	<-h.wake
-	return c.round.Load()
 }
 
 // close ends the helpers.

@@ -3,6 +3,10 @@
 package blazingtext
 
 import (
+	"cmp"
+	"math"
+	"slices"
+
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 )
 
@@ -13,7 +17,8 @@ type documents struct {
 	starts      []int64 // of each document in rows, and the end
 	labels      []int32
 	labelStarts []int64
-	lines       int // of the text, those without a label or a known word included
+	hot         []uint16 // of each document, how many of its first rows are hot; nil for none
+	lines       int      // of the text, those without a label or a known word included
 }
 
 func (d *documents) n() int { return len(d.starts) - 1 }
@@ -90,4 +95,48 @@ func (p *piece) documents(places []int32, d *dictionary, c config) documents {
 		}
 	}
 	return out
+}
+
+// The rows of words that stand in most documents are hot: each document should
+// see what the last one changed in them, or the changes of a batch add up to too
+// much. They are few.
+const (
+	mostHot   = 256
+	leastHeat = 2e-6
+)
+
+// heat puts the hot rows of each document first. A row's heat is the mean square
+// of its share in documents: how much of its gradient comes back in the next
+// one's mean.
+func (d *documents) heat(rows int, rate float64) {
+	heat := make([]float64, rows)
+	for i := range d.n() {
+		of := d.rowsOf(i)
+		share := 1 / float64(len(of))
+		for _, r := range of {
+			heat[r] += share * share
+		}
+	}
+	var hottest []int32
+	for r, h := range heat {
+		if h*rate >= leastHeat*float64(d.n()) {
+			hottest = append(hottest, int32(r))
+		}
+	}
+	slices.SortFunc(hottest, func(a, b int32) int { return cmp.Or(cmp.Compare(heat[b], heat[a]), cmp.Compare(a, b)) })
+	is := make([]bool, rows)
+	for _, r := range hottest[:min(len(hottest), mostHot)] {
+		is[r] = true
+	}
+	d.hot = make([]uint16, d.n())
+	for i := range d.hot {
+		of, n := d.rowsOf(i), 0
+		for j, r := range of {
+			if is[r] && n < math.MaxUint16 {
+				of[j], of[n] = of[n], r
+				n++
+			}
+		}
+		d.hot[i] = uint16(n)
+	}
 }
