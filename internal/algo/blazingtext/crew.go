@@ -56,16 +56,19 @@ func (c *crew) do(n int, work func(item int)) {
 	}
 	c.start(n, work)
 	c.take()
-	for range patience {
-		if c.pending.Load() == 0 {
+	for {
+		for range patience {
+			if c.pending.Load() == 0 {
+				return
+			}
+		}
+		c.idle.Store(true)
+		if c.pending.Load() == 0 && c.idle.CompareAndSwap(true, false) {
 			return
 		}
+		// The word may come from a helper that ended the round before this one.
+		<-c.ended
 	}
-	c.idle.Store(true)
-	if c.pending.Load() == 0 && c.idle.CompareAndSwap(true, false) {
-		return
-	}
-	<-c.ended
 }
 
 // start begins a round.
