@@ -143,7 +143,7 @@ func TestMetricsAreInTheLog(t *testing.T) {
 		pairs += fmt.Sprintf("%s,%s,9\n%s %s 8.5\n%s\t%s\t1\nball,unheard,3\n", topic[0], topic[1], topic[2], strings.ToUpper(topic[3]), topic[4], topics[(i+1)%3][5])
 	}
 	for _, mode := range []string{skipgram, cbow, batchSkipgram} {
-		words := algotest.Case{Params: map[string]string{"mode": mode, "vector_dim": "16", "epochs": "10"},
+		words := algotest.Case{Params: map[string]string{"mode": mode, "vector_dim": "16", "epochs": "10", "sampling_threshold": "0.001", "learning_rate": "0.1"},
 			Channels: map[string]algotest.Channel{"train": file(plain(1500, 1)), "evaluation": file(pairs)}}
 		if v := lastFigure(t, words, "train:mean_rho"); v < 0.6 || v > 1 {
 			t.Errorf("%s: mean_rho %v", mode, v)
