@@ -18,7 +18,10 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/algo/algotest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	patience = 300 // sleeping is tested, too, and looking is slow under the race detector
+	goleak.VerifyTestMain(m)
+}
 
 // topics are words that stand together.
 var topics = [][]string{

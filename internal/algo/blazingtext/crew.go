@@ -32,7 +32,7 @@ type helper struct {
 
 // patience is how often a goroutine that waits looks again before it sleeps:
 // about as long as it takes to be woken. Rounds follow each other closely.
-const patience = 20000
+var patience = 20000
 
 // newCrew gives a crew of so many threads, the caller's among them. close must
 // follow.
