@@ -5,6 +5,7 @@ package blazingtext
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -23,7 +24,7 @@ func readVectors(from io.Reader) (*Model, error) {
 	for line := 1; ; line++ {
 		text, err := b.ReadBytes('\n')
 		if len(text) == 0 && err != nil {
-			if err != io.EOF { //nolint:errorlint // bufio gives it bare
+			if !errors.Is(err, io.EOF) {
 				return nil, err
 			}
 			break
