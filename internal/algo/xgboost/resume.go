@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/collective"
@@ -26,6 +27,11 @@ const checkpointName = "xgboost-checkpoint"
 const (
 	keptCheckpoints  = 5
 	triedCheckpoints = 5 // that may be unreadable before training begins anew
+
+	// heldFor is how long a checkpoint lasts at the least, now and then, where
+	// rounds are quick: the platform uploads files that it has found unchanged
+	// two seconds later.
+	heldFor = 5 * time.Second
 )
 
 // checkpoint is one file.
@@ -75,8 +81,8 @@ func lastCheckpoint(dir string) (m *Model, path string, rounds int, err error) {
 }
 
 // keepCheckpoint writes m, the model after the given round, into dir, whole or
-// not at all, and removes what is older than the newest few.
-func keepCheckpoint(dir string, m *Model, round int) error {
+// not at all, and removes what is outdated.
+func keepCheckpoint(dir string, m *Model, round int, hold time.Duration) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("keep checkpoint: %w", err)
 	}
@@ -100,15 +106,34 @@ func keepCheckpoint(dir string, m *Model, round int) error {
 	if err != nil {
 		return err
 	}
-	for i, c := range all {
+	for _, c := range outdated(dir, all, hold) {
 		path := filepath.Join(dir, c.name)
-		if i >= keptCheckpoints && c.round < round && !uploading(path) {
+		if c.round < round && !uploading(path) {
 			if err := os.Remove(path); err != nil {
 				return fmt.Errorf("remove an old checkpoint: %w", err)
 			}
 		}
 	}
 	return nil
+}
+
+// outdated gives those of all, the newest first, that may go. Beside the newest
+// five the oldest stays until the next one is as old as hold, and that one stays
+// too: so there is always one that lasts, and one that follows it.
+func outdated(dir string, all []checkpoint, hold time.Duration) []checkpoint {
+	old := all[min(keptCheckpoints, len(all)):]
+	if hold <= 0 || len(old) == 0 {
+		return old
+	}
+	end := len(all)
+	for end > keptCheckpoints {
+		next, err := os.Stat(filepath.Join(dir, all[end-2].name))
+		if err != nil || time.Since(next.ModTime()) < hold {
+			break
+		}
+		end--
+	}
+	return slices.Concat(all[keptCheckpoints:max(keptCheckpoints, end-2)], all[end:])
 }
 
 // uploading tells whether the platform has marked the file as being uploaded.

@@ -135,7 +135,12 @@ func trainOn(ctx context.Context, in algo.Input, c *config, from *Model, train, 
 		from, run.rounds = last, max(0, whole-rounds)
 	}
 	if dir := in.Checkpoints; dir != "" {
-		run.keep = func(m *Model, round int) error { return keepCheckpoint(dir, m, round) }
+		run.keep = func(m *Model, round int) error {
+			if round == whole-1 {
+				return keepCheckpoint(dir, m, round, 0) // the platform now takes what is there
+			}
+			return keepCheckpoint(dir, m, round, heldFor)
+		}
 	}
 	return boostFrom(ctx, &run, in.Peers, from, train, valid, in.Threads, in.Print)
 }
