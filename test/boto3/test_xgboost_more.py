@@ -157,6 +157,7 @@ def test_a_job_goes_on_behind_the_checkpoints_of_a_stopped_one(bench):
     request = bench.request(InputDataConfig=[channel("train", bench.train_uri)], CheckpointConfig={"S3Uri": uri})
     request["HyperParameters"] = {"objective": "binary:logistic", "max_depth": "3", **hyper, "num_round": "1000000"}
     bench.sagemaker.create_training_job(**request)
+    bench.reached(request["TrainingJobName"], "Training")
     poll(lambda: bench.keys(uri), 60, "checkpoints to be in S3 while rounds follow one another quickly")
     bench.sagemaker.stop_training_job(TrainingJobName=request["TrainingJobName"])
     stopped = bench.finished(request["TrainingJobName"])
