@@ -238,7 +238,8 @@ BAD = {
     "text": ({"train": ("text/csv", b"1,2\n0,x\n")}, {}, r"train channel: file part-0, line 2: column 2: \"x\" is not a number"),
     "a label": ({"train": ("text/csv", b"1,2\n0,3\n2,4\n")}, {}, r"train channel: file part-0, line 3: the label is 2; label must be in \[0,1\]"),
     "validation": ({"train": GOOD, "validation": ("text/csv", b"1,2\n0,3,4\n")}, {}, r"validation channel: file part-0, line 2: has 3 columns"),
-    "columns of validation": ({"train": GOOD, "validation": ("text/csv", b"1,2,3,4\n")}, {}, r"Feature shape mismatch, expected: 2, got 3: the validation channel"),
+    "columns of validation": ({"train": GOOD, "validation": ("text/csv", b"1,2,3,4\n")}, {},
+                              r"Feature shape mismatch, expected: 2, got 3: the validation channel"),
     "libsvm": ({"train": ("text/libsvm", b"1 qid:1 0:2\n0 qid:1 a:3\n")}, {"objective": "rank:ndcg"}, r"train channel: file part-0, line 2: "),
     "a row without a query": ({"train": ("text/libsvm", b"1 qid:1 0:2\n0 0:3\n")}, {"objective": "rank:ndcg"},
                               r"train channel: file part-0, line 2: .*qid"),
@@ -247,7 +248,8 @@ BAD = {
     "folds of groups": ({"train": ("text/libsvm", b"1 qid:1 0:2\n0 qid:1 0:3\n")}, {"objective": "rank:ndcg", "_kfold": "2"},
                         r"_kfold cannot divide rows in query groups"),
     "no model": ({"train": GOOD, "model": (MODEL, b"nothing of the kind")}, {}, r"model channel: file part-0: model file: "),
-    "a model of three classes": ({"train": GOOD, "model": (MODEL, (GOLDEN / "v21-softprob.ubj").read_bytes())}, {}, r"the model to go on with has 3 outputs, and binary:logistic has 1"),
+    "a model of three classes": ({"train": GOOD, "model": (MODEL, (GOLDEN / "v21-softprob.ubj").read_bytes())}, {},
+                                 r"the model to go on with has 3 outputs, and binary:logistic has 1"),
 }
 
 
