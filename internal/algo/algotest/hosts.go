@@ -42,13 +42,10 @@ func Together(t testing.TB, n int, do func(peers *collective.Group) error) []err
 				Resolve: func(context.Context, string) (string, error) { return "127.0.0.1", nil },
 			})
 			if err != nil {
-				failed[rank] = fmt.Errorf("join: %w", err)
+				failed[rank] = fromPeer(fmt.Errorf("join: %w", err))
 				return
 			}
-			err = do(peers)
-			if host, ok := errors.AsType[*collective.HostError](err); ok && host.Cause == collective.Client && !algo.IsClientError(err) {
-				err = algo.ClientErrorf("%w", err)
-			}
+			err = fromPeer(do(peers))
 			if failed[rank] = err; err != nil {
 				cause := collective.Failed
 				if algo.IsClientError(err) {
@@ -61,6 +58,14 @@ func Together(t testing.TB, n int, do func(peers *collective.Group) error) []err
 	}
 	wait.Wait()
 	return failed
+}
+
+// fromPeer makes a client error of another host one of this host.
+func fromPeer(err error) error {
+	if host, ok := errors.AsType[*collective.HostError](err); ok && host.Cause == collective.Client && !algo.IsClientError(err) {
+		return algo.ClientErrorf("%w", err)
+	}
+	return err
 }
 
 func hostNames(n int) []string {

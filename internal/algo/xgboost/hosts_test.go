@@ -110,7 +110,7 @@ func TestHostsLearnTheModelOfOneHost(t *testing.T) {
 		set       func(*config)
 	}{
 		{"bytes", "binary:logistic", 1200, nil, func(*config) {}},
-		{"shorts", "reg:squarederror", 1500, nil, func(c *config) { c.maxBin, c.maxDepth = 700, 4 }},
+		{"shorts", "reg:squarederror", 1000, nil, func(c *config) { c.maxBin, c.maxDepth = 400, 3 }},
 		{"sparse", "reg:squarederror", 1000, sparse, func(*config) {}},
 		{"wide sparse", "binary:logistic", 1000, func(m *algo.Matrix) *algo.Matrix { return wide(sparse(m)) }, func(*config) {}},
 		{"by loss", "reg:squarederror", 1000, nil, func(c *config) { c.lossguide, c.maxLeaves, c.maxDepth = true, 40, 0 }},
@@ -138,6 +138,7 @@ func TestHostsLearnTheModelOfOneHost(t *testing.T) {
 				m = c.form(m)
 			}
 			config := plainConfig(c.objective, 3)
+			config.maxBin, config.maxDepth = 64, 5
 			c.set(config)
 			one, err := learn(t.Context(), *config, nil, slice(m, 0, m.Rows), nil)
 			if err != nil {
@@ -162,7 +163,7 @@ func TestHostsLearnTheModelOfOneHost(t *testing.T) {
 // Labels and weights that are no whole numbers make the intercept a matter of
 // the order of sums, hence of rounding.
 func TestHostsLearnNearlyTheModelOfOneHostFromWeights(t *testing.T) {
-	m := mixed(3000, 8, "reg:squarederror")
+	m := mixed(1500, 8, "reg:squarederror")
 	for i := range m.Label {
 		m.Weight = append(m.Weight, float32(i%7)+0.3)
 	}

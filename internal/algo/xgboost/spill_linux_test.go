@@ -26,7 +26,7 @@ func TestWhereArraysLieChangesNothing(t *testing.T) {
 			var want []byte
 			for _, room := range []int64{1 << 30, 0} {
 				c := plainConfig("binary:logistic", 2)
-				c.maxBin = maxBin
+				c.maxBin, c.maxDepth = maxBin, 4
 				c.memory = spill.Of(room)
 				got, err := boost(t.Context(), c, nil, into(t, c.memory, m), nil, 2, silent)
 				spilled := c.memory.Spilled()
