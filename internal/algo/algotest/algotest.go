@@ -76,7 +76,7 @@ func LibSVM(text string) Channel {
 }
 
 // patience is how long a cancelled training may take to end.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // Run tests a with each case.
 func Run(t *testing.T, a algo.Algorithm, cases []Case) {
