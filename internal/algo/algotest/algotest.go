@@ -76,7 +76,7 @@ func LibSVM(text string) Channel {
 }
 
 // patience is how long a cancelled training may take to end.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // Run tests a with each case.
 func Run(t *testing.T, a algo.Algorithm, cases []Case) {
@@ -168,7 +168,7 @@ func sameBytes(t *testing.T, a algo.Algorithm, c Case) {
 	if len(want) == 0 {
 		t.Fatal("the model saved no file")
 	}
-	for _, threads := range []int{1, 2, 2} {
+	for _, threads := range []int{2, 2} {
 		if !maps.Equal(want, contents(t, save(t, train(t, a, c, threads)))) {
 			t.Errorf("another model with %d threads", threads)
 		}

@@ -225,12 +225,12 @@ func TestAHostThatDoesNotCome(t *testing.T) {
 		t.Run(fmt.Sprintf("algo-%d", missing+1), func(t *testing.T) {
 			all := options(t, 3)
 			for i := range all {
-				all[i].Wait = 400 * time.Millisecond
+				all[i].Wait = time.Second
 			}
 			name := all[missing].Host
 			present := slices.Delete(slices.Clone(all), missing, missing+1)
 			for _, err := range together(t, present, func(*Group) error { return nil }) {
-				whoFailed(t, err, name, Late, "did not come within 400ms")
+				whoFailed(t, err, name, Late, "did not come within 1s")
 			}
 		})
 	}
@@ -320,11 +320,11 @@ func TestAHostThatFallsSilent(t *testing.T) {
 func TestBeatsKeepAnIdleGroupAlive(t *testing.T) {
 	all := options(t, 2)
 	for i := range all {
-		all[i].Silence = time.Second
+		all[i].Silence = 2 * time.Second
 	}
 	everyoneWell(t, together(t, all, func(g *Group) error {
 		if g.Rank() == 1 {
-			<-time.After(1500 * time.Millisecond) // works for longer than that
+			<-time.After(3 * time.Second) // works for longer than that
 		}
 		return g.SumInts(t.Context(), []int64{1})
 	}))
@@ -389,7 +389,7 @@ func TestCancelEndsTheWaitForOthers(t *testing.T) {
 func TestAHostOfAnotherJobIsTurnedAway(t *testing.T) {
 	all := options(t, 2)
 	for i := range all {
-		all[i].Wait = 500 * time.Millisecond
+		all[i].Wait = 1500 * time.Millisecond
 	}
 	all[1].Key = []byte("another job")
 	failed := together(t, all, func(*Group) error { return nil })

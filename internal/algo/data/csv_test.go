@@ -104,7 +104,7 @@ func TestReadCSVErrors(t *testing.T) {
 func TestReadCSVInChunks(t *testing.T) {
 	var text bytes.Buffer
 	rows := 0
-	for text.Len() < 3*chunkBytes+100 {
+	for text.Len() < 8*smallChunk+100 {
 		text.WriteString(strconv.Itoa(rows) + ",0.25," + strconv.Itoa(-rows) + "\n")
 		if rows++; rows%1000 == 0 {
 			text.WriteString("\n\n")

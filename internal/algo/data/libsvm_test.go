@@ -81,7 +81,7 @@ func TestReadLibSVMErrors(t *testing.T) {
 func TestReadLibSVMInChunks(t *testing.T) {
 	var text bytes.Buffer
 	rows := 0
-	for text.Len() < 3*chunkBytes {
+	for text.Len() < 8*smallChunk {
 		text.WriteString(strconv.Itoa(rows) + ":2 1:1 " + strconv.Itoa(2+rows%5) + ":7 # a:b\n\n")
 		rows++
 	}

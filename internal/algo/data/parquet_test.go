@@ -188,7 +188,11 @@ func TestBrokenParquet(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, name := range []string{"types.parquet", "types-old.parquet", "frame.parquet"} {
 		whole := fileOf(t, name).b
-		for i := range 300 {
+		tries := 300
+		if raced {
+			tries /= 5
+		}
+		for i := range tries {
 			b := slices.Clone(whole)
 			for range 1 + i%4 {
 				b[rng.IntN(len(b))] = byte(rng.IntN(256))

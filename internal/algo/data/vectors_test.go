@@ -19,7 +19,7 @@ import (
 // TestRecordIOInStretches reads a file of several stretches, some of whose
 // records have several parts, that is right or wrong at some record.
 func TestRecordIOInStretches(t *testing.T) {
-	const n = 40_000
+	const n = 16_000 // 2 MiB, three stretches
 	for _, c := range []struct {
 		name   string
 		at     int
@@ -29,10 +29,10 @@ func TestRecordIOInStretches(t *testing.T) {
 		err    string
 	}{
 		{name: "all vectors"},
-		{name: "a sparse one", at: 35_000, change: new(sparseRow(1, 28, []uint64{3}, 1)), sparse: true},
-		{name: "a longer one", at: 30_000, change: new(row(1, make([]float32, 29)...)), err: "record 30000: has 29 features, but the first row has 28"},
-		{name: "no label", at: 25_000, change: new(row(float32(math.NaN()), make([]float32, 28)...)), err: "record 25000: the label is missing or NaN"},
-		{name: "cut off", cut: true, err: "record 40000: "},
+		{name: "a sparse one", at: 15_000, change: new(sparseRow(1, 28, []uint64{3}, 1)), sparse: true},
+		{name: "a longer one", at: 13_000, change: new(row(1, make([]float32, 29)...)), err: "record 13000: has 29 features, but the first row has 28"},
+		{name: "no label", at: 11_000, change: new(row(float32(math.NaN()), make([]float32, 28)...)), err: "record 11000: the label is missing or NaN"},
+		{name: "cut off", cut: true, err: "record 16000: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var file bytes.Buffer
@@ -95,8 +95,8 @@ func TestWhereTheTableLies(t *testing.T) {
 		text []byte
 		read func([]byte, Options) (*algo.Matrix, error)
 	}{
-		{"csv", csvTable(9_000, 31, 2), ReadCSV},
-		{"libsvm", libsvmTable(9_000, 45), ReadLibSVM},
+		{"csv", csvTable(3_000, 31, 2), ReadCSV},
+		{"libsvm", libsvmTable(3_000, 45), ReadLibSVM},
 	} {
 		memory := spill.Of(0)
 		defer memory.Close()

@@ -316,9 +316,13 @@ func TestOddDataThatIsLegal(t *testing.T) {
 }
 
 func TestAMillionColumns(t *testing.T) {
-	text := "1" + strings.Repeat(",0.5", 1_000_000) + "\n0" + strings.Repeat(",0.25", 1_000_000) + "\n"
+	columns := 1_000_000
+	if raced {
+		columns /= 10
+	}
+	text := "1" + strings.Repeat(",0.5", columns) + "\n0" + strings.Repeat(",0.25", columns) + "\n"
 	m, _, err := job(t, map[string]string{"predictor_type": "binary_classifier", "epochs": "1", "num_models": "1"}, map[string]string{"train": text})
-	if err != nil || m.features != 1_000_000 {
+	if err != nil || m.features != columns {
 		t.Fatalf("%v %v", m, err)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -413,84 +412,76 @@ func TestPruning(t *testing.T) {
 	}
 }
 
-// Python must load what the boosters save, and predict the same.
-func TestPythonReadsModelsOfAllBoosters(t *testing.T) {
-	python := os.Getenv(pythonVar)
-	if python == "" {
-		t.Skipf("%s does not name a Python with xgboost", pythonVar)
-	}
+// modelsOfBoosters writes a folder for check_models.py: what the boosters and
+// methods save, with features of some type or of none.
+func modelsOfBoosters(t *testing.T, types bool) (dir string) {
+	t.Helper()
 	var d referenceData
 	readReference(t, "data.json", &d)
 	cases, models := readGrowth(t)
-	for _, types := range []bool{false, true} {
-		dir := t.TempDir()
-		table := d.matrix("real", false)
-		if types {
-			table = categorical(table)
-		}
-		values := make([]*float32, len(table.Values))
-		for i, v := range table.Values {
-			if v == v {
-				values[i] = &v
-			}
-		}
-		b, err := json.Marshal(map[string]any{"cols": d.Cols, "values": values})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, "data.json"), b, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		keep := func(name string, model *Model) {
-			sub := filepath.Join(dir, strings.ReplaceAll(name, " ", "-"))
-			if err := os.Mkdir(sub, 0o755); err != nil {
-				t.Fatal(err)
-			}
-			ubj, text := written(t, model)
-			p, err := model.Predict(t.Context(), table)
-			if err != nil {
-				t.Fatal(err)
-			}
-			out, err := json.Marshal(p.Values)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for file, b := range map[string][]byte{FileName: ubj, "model.json": text, "predictions.json": out} {
-				if err := os.WriteFile(filepath.Join(sub, file), b, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		for _, c := range cases {
-			if c.Categories != types || string(c.Before) != "null" {
-				continue
-			}
-			raw := map[string]string{"num_round": strconv.Itoa(c.Rounds), "max_depth": "3"}
-			if types {
-				raw["_categorical_features"] = "0,1"
-			}
-			maps.Copy(raw, c.Params)
-			m := slice(table, 0, table.Rows)
-			m.Label = d.Labels[c.Label]
-			model, err := boost(t.Context(), parse(t, raw), nil, m, nil, 2, silent)
-			if err != nil {
-				t.Fatal(err)
-			}
-			keep(c.Name, model)
-		}
-		for _, c := range models { // what is loaded is saved as well
-			model, err := ReadModel(c.Model)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if (len(model.types) > 0) == types {
-				keep("saved again "+c.Name, model)
-			}
-		}
-		out, err := exec.CommandContext(t.Context(), python, "testdata/check_models.py", dir).CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		t.Logf("%s", out)
+	dir = t.TempDir()
+	table := d.matrix("real", false)
+	if types {
+		table = categorical(table)
 	}
+	values := make([]*float32, len(table.Values))
+	for i, v := range table.Values {
+		if v == v {
+			values[i] = &v
+		}
+	}
+	b, err := json.Marshal(map[string]any{"cols": d.Cols, "values": values})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "data.json"), b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	keep := func(name string, model *Model) {
+		sub := filepath.Join(dir, strings.ReplaceAll(name, " ", "-"))
+		if err := os.Mkdir(sub, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		ubj, text := written(t, model)
+		p, err := model.Predict(t.Context(), table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := json.Marshal(p.Values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for file, b := range map[string][]byte{FileName: ubj, "model.json": text, "predictions.json": out} {
+			if err := os.WriteFile(filepath.Join(sub, file), b, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, c := range cases {
+		if c.Categories != types || string(c.Before) != "null" {
+			continue
+		}
+		raw := map[string]string{"num_round": strconv.Itoa(c.Rounds), "max_depth": "3"}
+		if types {
+			raw["_categorical_features"] = "0,1"
+		}
+		maps.Copy(raw, c.Params)
+		m := slice(table, 0, table.Rows)
+		m.Label = d.Labels[c.Label]
+		model, err := boost(t.Context(), parse(t, raw), nil, m, nil, 2, silent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keep(c.Name, model)
+	}
+	for _, c := range models { // what is loaded is saved as well
+		model, err := ReadModel(c.Model)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (len(model.types) > 0) == types {
+			keep("saved again "+c.Name, model)
+		}
+	}
+	return dir
 }

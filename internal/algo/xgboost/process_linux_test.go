@@ -145,18 +145,18 @@ func (c *container) rounds() (lines []string) {
 // Without early stopping, which writes the best value into the model with all
 // its digits: the last of them hang on the order of sums.
 var jobParams = map[string]string{
-	"objective": "binary:logistic", "num_round": "12", "eval_metric": "auc,logloss", "subsample": "0.8", "seed": "5",
+	"objective": "binary:logistic", "num_round": "6", "eval_metric": "auc,logloss", "subsample": "0.8", "seed": "5",
 }
 
 func TestProcessesLearnTheModelOfOne(t *testing.T) {
-	train, valid := mixed(2000, 7, "binary:logistic"), mixed(500, 7, "binary:logistic")
+	train, valid := mixed(1000, 7, "binary:logistic"), mixed(300, 7, "binary:logistic")
 	run := func(n int) []*container {
 		var a, b []string
 		for i := range n {
 			// The last host of three has nothing to train on.
 			ends := []int{i * train.Rows / n, (i + 1) * train.Rows / n}
 			if n == 3 {
-				ends = [][]int{{0, 1500}, {1500, 2000}, {2000, 2000}}[i]
+				ends = [][]int{{0, 700}, {700, 1000}, {1000, 1000}}[i]
 			}
 			a = append(a, csvText(slice(train, ends[0], ends[1])))
 			b = append(b, csvText(slice(valid, i*valid.Rows/n, (i+1)*valid.Rows/n)))
@@ -219,7 +219,8 @@ func TestAProcessThatIsKilledEndsTheOthers(t *testing.T) {
 			t.Errorf("host %d: exit code %d, failure %q, want %q", i+1, code, got, want)
 		}
 	}
-	if took := time.Since(start); took > 15*time.Second {
+	// They know at once, and would wait a minute for a host that is silent.
+	if took := time.Since(start); took > 45*time.Second {
 		t.Errorf("the others ended after %v", took)
 	}
 	all[1].end(t)

@@ -13,14 +13,28 @@ import (
 // pythonVar names a Python that has xgboost, numpy and scipy.
 const pythonVar = "SAGEBRUSH_XGBOOST_PYTHON"
 
+// Python must load what we save, and predict the same. It looks at all folders
+// at once, since it takes long to start.
 func TestPythonReadsOurModels(t *testing.T) {
 	python := os.Getenv(pythonVar)
 	if python == "" {
 		t.Skipf("%s does not name a Python with xgboost", pythonVar)
 	}
+	folders := []string{modelsOfObjectives(t), modelsOfBoosters(t, false), modelsOfBoosters(t, true)}
+	out, err := exec.CommandContext(t.Context(), python, append([]string{"testdata/check_models.py"}, folders...)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	t.Logf("%s", out)
+}
+
+// modelsOfObjectives writes a folder for check_models.py: a model for each
+// objective.
+func modelsOfObjectives(t *testing.T) (dir string) {
+	t.Helper()
 	var d referenceData
 	readReference(t, "data.json", &d)
-	dir := t.TempDir()
+	dir = t.TempDir()
 	b, err := os.ReadFile("testdata/data.json")
 	if err != nil {
 		t.Fatal(err)
@@ -73,9 +87,5 @@ func TestPythonReadsOurModels(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	out, err := exec.CommandContext(t.Context(), python, "testdata/check_models.py", dir).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	t.Logf("%s", out)
+	return dir
 }

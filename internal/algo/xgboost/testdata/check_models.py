@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loads models written by Sagebrush and compares predictions.
 
-    python check_models.py FOLDER
+    python check_models.py FOLDER...
 
-FOLDER holds data.json (cols, values with null for missing), model folders and,
+Each FOLDER holds data.json (cols, values with null for missing), model folders and,
 in each of them, predictions.json. Run by TestPythonReadsOurModels.
 """
 
@@ -16,8 +16,7 @@ import scipy.sparse
 import xgboost as xgb
 
 
-def main():
-    folder = pathlib.Path(sys.argv[1])
+def check(folder):
     data = json.loads((folder / "data.json").read_text())
     x = np.array([np.nan if v is None else v for v in data["values"]], dtype=np.float32).reshape(-1, data["cols"])
     present = ~np.isnan(x)
@@ -34,6 +33,11 @@ def main():
                 if not worst <= 1e-5:
                     sys.exit(f"{sub.name} {name}: off by {worst}")
                 models += 1
+    return models
+
+
+def main():
+    models = sum(check(pathlib.Path(folder)) for folder in sys.argv[1:])
     print(f"{models} loads agree with xgboost {xgb.__version__}")
 
 
