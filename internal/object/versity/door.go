@@ -62,6 +62,10 @@ func (s *Store) Handler() http.Handler {
 			})
 			return
 		}
+		if err := s.admitPublic(r); err != nil {
+			refuse(w, r, err)
+			return
+		}
 		admitted, err := s.admit(r)
 		if err != nil {
 			refuse(w, r, err)
