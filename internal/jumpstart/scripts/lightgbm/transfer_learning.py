@@ -26,6 +26,8 @@ def main():
     words = numbered(train, held)
 
     options = settings(given, classes)
+    if len(train) * given["bagging_fraction"] < 1:  # LightGBM fails with no row at all
+        options["bagging_freq"] = 0
     names = [f"feature_{i}" for i in train.categorical]
     rows = lightgbm.Dataset(train.features, labels, categorical_feature=names, params=options, free_raw_data=True)
     checks = lightgbm.Dataset(held.features, held_labels, reference=rows, params=options)
