@@ -202,11 +202,8 @@ def _read_file(where, path, width, categorical, text):
     frame = frame[~frame.isna().all(axis=1)]
     if len(frame) == 0:
         raise ClientError(f"In {where}, there are no rows")
-    for i in range(width):
-        if i in categorical or i == 0 and text:
-            continue
-        if not pandas.api.types.is_numeric_dtype(frame[i]) or pandas.api.types.is_bool_dtype(frame[i]):
-            frame[i] = _numbers(where, frame[i], i)
+    for i in _words(frame, {*categorical, 0} if text else set(categorical)):
+        frame[i] = _numbers(where, frame[i], i)
     labels = frame[0].str.strip() if text else frame[0].astype("float64")
     bad = labels.isna() if text else ~numpy.isfinite(labels)
     if bad.any():
@@ -218,6 +215,11 @@ def _read_file(where, path, width, categorical, text):
 
 def _parse(source, dtypes):
     return pandas.read_csv(source, header=None, dtype=dtypes, keep_default_na=False, na_values=MISSING, skip_blank_lines=False, low_memory=False)
+
+
+def _words(frame, but):
+    """The columns that were not read as numbers."""
+    return [i for i, kind in enumerate(frame.dtypes) if i not in but and kind.kind not in "iuf"]
 
 
 def _line(bad):
@@ -318,12 +320,11 @@ def rows_of(data, content_type, info):
     frame = frame[~frame.isna().all(axis=1)] if frame.shape[1] > 1 else frame
     if frame.shape[1] != info["features"]:
         refuse(400, f"A row has {frame.shape[1]} columns, and the model has {info['features']} features: rows without a label are expected")
-    for i in range(frame.shape[1]):
-        if i not in words and not pandas.api.types.is_numeric_dtype(frame[i]):
-            try:
-                frame[i] = _numbers("the request", frame[i], i)
-            except ClientError as e:
-                refuse(400, str(e))
+    for i in _words(frame, words):
+        try:
+            frame[i] = _numbers("the request", frame[i], i)
+        except ClientError as e:
+            refuse(400, str(e))
     frame.columns = [f"feature_{i}" for i in range(frame.shape[1])]
     return frame
 

@@ -62,6 +62,9 @@ func (s *Store) show(bucket string) error {
 	return nil
 }
 
+// ReadOnly implements object.Guarded.
+func (s *Store) ReadOnly(bucket string) bool { return s.opt.Public.Has(bucket) }
+
 // fill writes what a public bucket lacks.
 func (s *Store) fill(bucket string) error {
 	objects, err := s.opt.Public.Objects(bucket)

@@ -109,8 +109,9 @@ type Store struct {
 }
 
 var (
-	_ object.Store = (*Store)(nil)
-	_ object.Local = (*Store)(nil)
+	_ object.Store   = (*Store)(nil)
+	_ object.Local   = (*Store)(nil)
+	_ object.Guarded = (*Store)(nil)
 )
 
 // New opens the objects under o.Root, making the folder if there is none, and
