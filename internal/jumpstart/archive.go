@@ -57,7 +57,7 @@ func artifact(m Model) ([]byte, error) {
 // param is a hyperparameter as the programs check it.
 type param struct {
 	Name    string   `json:"name"`
-	Kind    string   `json:"kind"` // int, float, choice
+	Kind    string   `json:"kind"` // int, float, choice, text
 	Default string   `json:"default"`
 	Values  []string `json:"values,omitempty"`
 	Auto    bool     `json:"auto,omitempty"` // "auto", however it is spelled, is a value too
@@ -72,7 +72,7 @@ type param struct {
 func about(m Model) ([]byte, error) {
 	params := make([]param, 0, len(m.Params))
 	for _, p := range m.Params {
-		kind := map[algo.ParamKind]string{algo.Int: "int", algo.Float: "float", algo.Enum: "choice"}[p.Kind]
+		kind := map[algo.ParamKind]string{algo.Int: "int", algo.Float: "float", algo.Enum: "choice", algo.String: "text"}[p.Kind]
 		if kind == "" {
 			return nil, fmt.Errorf("hyperparameter %s of %s: kind %d is not built", p.Name, m.ID, p.Kind)
 		}

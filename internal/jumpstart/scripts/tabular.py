@@ -67,6 +67,8 @@ def hyperparameters():
 def _value(p, text):
     if p.get("auto") and text.lower() == "auto":
         return "auto"
+    if p["kind"] == "text":
+        return text
     if p["kind"] == "choice":
         if text.lower() in ("true", "false"):  # JSON has its own spelling
             text = text.capitalize()
