@@ -30,7 +30,7 @@ var floors = []struct {
 	{"internal/telemetry/hostmetrics", 4}, {"internal/telemetry", 3}, {"internal/op", 4}, {"internal/reconcile", 4}, {"internal/optml", 4}, {"internal/proxy", 4},
 	{"internal/framework", 4}, {"internal/oci", 4}, {"internal/registry", 4}, {"internal/feed", 4},
 	{"internal/pyenv", 2}, {"internal/auth", 2}, {"internal/wire", 3}, {"internal/object", 3}, {"internal/runtime", 3},
-	{"internal/algo/builtin", 2}, {"internal/algo/", 2},
+	{"internal/jumpstart", 2}, {"internal/algo/builtin", 2}, {"internal/algo/", 2},
 	{"internal/fault", 1}, {"internal/arn", 1}, {"internal/algo", 1}, {"internal/instance", 1}, {"internal/tune", 1}, {"internal/sqlfile", 1}, {"internal/recordio", 1}, {"internal/eventstream", 1}, {"internal/toolkit", 1}, {"internal/start", 1}, {"internal/door", 1}, {"model", 1},
 }
 

@@ -92,6 +92,12 @@ func PutTyped(ctx context.Context, s Store, u URI, contentType string, r io.Read
 	return s.Put(ctx, u, r)
 }
 
+// Guarded is a Store with buckets that can only be read: Put and Delete fail.
+type Guarded interface {
+	// ReadOnly tells whether the bucket is one of them.
+	ReadOnly(bucket string) bool
+}
+
 // Local is a Store whose objects are files of this machine.
 type Local interface {
 	// Path is the file that holds the object's bytes. It must not be written to.

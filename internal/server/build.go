@@ -17,6 +17,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/feature/training"
 	"github.com/sagebrush-ml/sagebrush/internal/feature/transform"
 	"github.com/sagebrush-ml/sagebrush/internal/feature/tuning"
+	"github.com/sagebrush-ml/sagebrush/internal/jumpstart"
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/autoscaling"
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/cloudwatch"
 	"github.com/sagebrush-ml/sagebrush/internal/neighbor/iam"
@@ -101,7 +102,7 @@ func (s *Server) build(ctx context.Context) error {
 	s.add("cloudwatch", metrics.Run)
 
 	objects, err := versity.New(versity.Options{Root: s.path("s3", "data"), State: s.path("s3", "state"),
-		Region: s.creds.Region, Keys: users, RootKey: s.creds.Key(), SplitHost: proxy.SplitS3Host, Log: log})
+		Region: s.creds.Region, Keys: users, RootKey: s.creds.Key(), SplitHost: proxy.SplitS3Host, Public: jumpstart.Catalog{}, Log: log})
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/feature/training"
 	"github.com/sagebrush-ml/sagebrush/internal/feature/transform"
 	"github.com/sagebrush-ml/sagebrush/internal/feature/tuning"
+	"github.com/sagebrush-ml/sagebrush/internal/jumpstart"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 )
 
@@ -86,6 +87,15 @@ func TestDocsAlgorithms(t *testing.T) {
 	for _, name := range builtin.Names() {
 		a, _ := builtin.Lookup(name)
 		fill(t, filepath.Join(root, "docs/algorithms", name+".md"), "parameters", parameters(a.Spec()))
+	}
+}
+
+// TestDocsModels prints the hyperparameters of JumpStart's models, which are the
+// same for each task of a library.
+func TestDocsModels(t *testing.T) {
+	root := repository(t)
+	for _, m := range jumpstart.Models() {
+		fill(t, filepath.Join(root, "docs/algorithms", m.Library+".md"), "parameters", parameters(algo.Spec{Params: m.Params}))
 	}
 }
 

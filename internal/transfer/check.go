@@ -35,7 +35,7 @@ func (m Mover) CheckInput(ctx context.Context, what, uri, region, role string) e
 		"permissions on bucket %q.%s", uri, region, role, u.Bucket, text)
 }
 
-// CheckOutput refuses an S3 URI whose bucket does not exist.
+// CheckOutput refuses an S3 URI whose bucket does not exist or can only be read.
 func (m Mover) CheckOutput(ctx context.Context, uri, region string) error {
 	u, err := object.ParseURI(uri)
 	if err != nil {
@@ -47,6 +47,9 @@ func (m Mover) CheckOutput(ctx context.Context, uri, region string) error {
 	}
 	if !ok {
 		return fault.Validation("Invalid S3 output location %q: the bucket %q does not exist in the selected region (%s).", uri, u.Bucket, region)
+	}
+	if g, ok := m.Objects.(object.Guarded); ok && g.ReadOnly(u.Bucket) {
+		return fault.Validation("Invalid S3 output location %q: access denied, as the bucket %q can only be read.", uri, u.Bucket)
 	}
 	return nil
 }

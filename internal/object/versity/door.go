@@ -4,6 +4,7 @@ package versity
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"net"
@@ -60,6 +61,10 @@ func (s *Store) Handler() http.Handler {
 				Description:    "The key is reserved.",
 				HTTPStatusCode: http.StatusBadRequest,
 			})
+			return
+		}
+		if err := s.admitPublic(r); err != nil {
+			refuse(w, r, err)
 			return
 		}
 		admitted, err := s.admit(r)
@@ -178,6 +183,10 @@ func refuse(w http.ResponseWriter, r *http.Request, err error) {
 		e = s3err.GetAPIError(s3err.ErrInternalError)
 	}
 	id := w.Header().Get("X-Amz-Request-Id") // the front may have given one
+	if id == "" {
+		id = rand.Text()[:16]
+		w.Header().Set("X-Amz-Request-Id", id)
+	}
 	body := e.XMLBody(id, "")
 	w.Header().Set("Content-Type", "application/xml")
 	if r.Method != http.MethodHead {

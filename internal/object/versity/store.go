@@ -61,6 +61,9 @@ func (s *Store) HasBucket(_ context.Context, bucket string) (bool, error) {
 	if err := checkURI(object.URI{Bucket: bucket}); err != nil {
 		return false, nil // no bucket has such a name
 	}
+	if err := s.show(bucket); err != nil {
+		return false, err
+	}
 	info, err := s.root.Stat(bucket)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -109,6 +112,9 @@ func (s *Store) acting(ctx context.Context) context.Context {
 // object.ErrNotFound, object.ErrNoBucket.
 func (s *Store) openFile(u object.URI) (*os.File, fs.FileInfo, error) {
 	if err := checkObject(u); err != nil {
+		return nil, nil, err
+	}
+	if err := s.show(u.Bucket); err != nil {
 		return nil, nil, err
 	}
 	f, err := s.root.OpenFile(filepath.Join(u.Bucket, filepath.FromSlash(u.Key)), os.O_RDONLY|syscall.O_NONBLOCK, 0)
@@ -224,6 +230,9 @@ func (s *Store) PutTyped(ctx context.Context, u object.URI, contentType string, 
 	if err := checkObject(u); err != nil {
 		return object.Info{}, fmt.Errorf("put: %w", err)
 	}
+	if s.opt.Public.Has(u.Bucket) {
+		return object.Info{}, fmt.Errorf("put %v: %w", u, errPublic)
+	}
 	r = &cancelled{ctx: ctx, r: r}
 	size, known := remaining(r.(*cancelled).r)
 	if !known {
@@ -318,6 +327,9 @@ func (c *cancelled) Read(p []byte) (int, error) {
 func (s *Store) Delete(ctx context.Context, u object.URI) error {
 	if err := checkObject(u); err != nil {
 		return fmt.Errorf("delete: %w", err)
+	}
+	if s.opt.Public.Has(u.Bucket) {
+		return fmt.Errorf("delete %v: %w", u, errPublic)
 	}
 	_, err := s.posix.DeleteObject(s.acting(ctx), &s3.DeleteObjectInput{Bucket: &u.Bucket, Key: &u.Key})
 	switch {

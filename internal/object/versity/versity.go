@@ -38,6 +38,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -66,6 +67,8 @@ type Options struct {
 	// AWS's own: "data" and "us-west-2" from data.s3.us-west-2.amazonaws.com. It
 	// is false for all other hosts. nil knows none.
 	SplitHost func(host string) (bucket, region string, ok bool)
+
+	Public Public // buckets that everyone may read and nobody may write to; nil has none
 
 	MaxBodyBytes int64 // longest request body; 0 is 5 GiB, S3's own limit
 	MaxRequests  int   // requests in work at one time, more answer SlowDown; 0 is 1024
@@ -99,14 +102,16 @@ type Store struct {
 	ready    chan struct{} // closed once server listens
 	cwd      string        // working directory before New
 	closed   atomic.Bool
+	shown    sync.Map // public buckets that have their objects: *func() error by name
 
 	transport *http.Transport // to server
 	inWork    *flights        // requests that Handler has taken
 }
 
 var (
-	_ object.Store = (*Store)(nil)
-	_ object.Local = (*Store)(nil)
+	_ object.Store   = (*Store)(nil)
+	_ object.Local   = (*Store)(nil)
+	_ object.Guarded = (*Store)(nil)
 )
 
 // New opens the objects under o.Root, making the folder if there is none, and
@@ -189,6 +194,9 @@ func (o *Options) check() error {
 	}
 	if o.MaxRequests <= 0 {
 		o.MaxRequests = 1024
+	}
+	if o.Public == nil {
+		o.Public = noPublic{}
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
