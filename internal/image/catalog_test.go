@@ -51,7 +51,7 @@ func catalog(t *testing.T, entries ...oci.Entry) *Catalog {
 const (
 	xgboost = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
 	sklearn = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
-	kmeans  = "382416733822.dkr.ecr.us-east-1.amazonaws.com/kmeans:1"
+	deepar  = "522234722520.dkr.ecr.us-east-1.amazonaws.com/forecasting-deepar:1"
 )
 
 func TestWhatAnImageStandsFor(t *testing.T) {
@@ -66,10 +66,10 @@ func TestWhatAnImageStandsFor(t *testing.T) {
 		{"a built-in algorithm", xgboost, runtime.Needs{}, nil, []string{"/bin/sagebrush", "algo", "train", "xgboost"}, ""},
 		{"the same image with a script is the framework", xgboost, script, nil, []string{"python3", "-m", "sagebrush_toolkit.train"}, ""},
 		{"a framework", sklearn, runtime.Needs{}, nil, []string{"python3", "-m", "sagebrush_toolkit.train"}, ""},
-		{"an algorithm that is not built", kmeans, runtime.Needs{}, nil, nil, "the built-in algorithm kmeans is not built in Sagebrush yet"},
+		{"an algorithm that is not built", deepar, runtime.Needs{}, nil, nil, "the built-in algorithm forecasting-deepar is not built in Sagebrush yet"},
 		{"a framework's tag that is none", strings.Replace(sklearn, "1.2-1", "new", 1), runtime.Needs{}, nil, nil, "its tags look like"},
 		{"an algorithm's tag that is none", strings.Replace(xgboost, "1.7-1", "9.9-9", 1), runtime.Needs{}, nil, nil, "known tags are"},
-		{"an image that nobody has", "123456789012.dkr.ecr.us-east-1.amazonaws.com/mine:1", runtime.Needs{}, nil, nil, "Sagebrush runs the built-in algorithms (xgboost) and AWS's framework images ("},
+		{"an image that nobody has", "123456789012.dkr.ecr.us-east-1.amazonaws.com/mine:1", runtime.Needs{}, nil, nil, "Sagebrush runs the built-in algorithms (blazingtext, factorization-machines, "},
 		{"what the map puts in its place", "mine:1", runtime.Needs{}, []oci.Entry{{Pattern: "mine:*", Target: "python:sagemaker-scikit-learn:1.2-1-cpu-py3"}},
 			[]string{"python3", "-m", "sagebrush_toolkit.train"}, ""},
 		{"which goes before everything else", xgboost, runtime.Needs{}, []oci.Entry{{Pattern: xgboost, Target: "127.0.0.1:8080/other:1"}}, nil, "other"},
