@@ -107,7 +107,7 @@ def check_job(bench, name):
     assert job["TrainingJobStatus"] == "Completed", (name, job.get("FailureReason"))
     states = [s["Status"] for s in job["SecondaryStatusTransitions"]]
     assert states == ["Starting", "Downloading", "Training", "Uploading", "Completed"], (name, states)
-    assert bench.keys(f"s3://{bench.bucket}/output/{name}/") == [f"output/{name}/output/model.tar.gz"]
+    assert bench.keys(f"s3://{bench.bucket}/output/{name}/") == [f"output/{name}/output/{what}.tar.gz" for what in ("model", "output")]
     streams = bench.log_lines(GROUP, name + "/")
     assert len(streams) == 1, (name, list(streams))
     (lines,) = streams.values()
