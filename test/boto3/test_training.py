@@ -52,7 +52,7 @@ def test_final_metrics_are_those_of_the_last_evaluation_line(bench, trained):
 
 
 def test_the_artifact_is_one_archive_with_the_model(bench, trained):
-    assert bench.keys(f"s3://{bench.bucket}/output/trained/") == ["output/trained/output/model.tar.gz"]
+    assert bench.keys(f"s3://{bench.bucket}/output/trained/") == [f"output/trained/output/{what}.tar.gz" for what in ("model", "output")]
     files = members(bench.get(trained["ModelArtifacts"]["S3ModelArtifacts"]))
     assert list(files) == ["xgboost-model"]
 
