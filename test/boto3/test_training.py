@@ -69,7 +69,7 @@ def test_an_uncompressed_model_is_a_folder(bench):
     job = bench.train(OutputDataConfig={"S3OutputPath": f"s3://{bench.bucket}/plain/", "CompressionType": "NONE"})
     name = job["TrainingJobName"]
     assert job["ModelArtifacts"]["S3ModelArtifacts"] == f"s3://{bench.bucket}/plain/{name}/output/model/"
-    assert bench.keys(f"s3://{bench.bucket}/plain/") == [f"plain/{name}/output/model/xgboost-model"]
+    assert bench.keys(f"s3://{bench.bucket}/plain/") == [f"plain/{name}/output/data/feature_importance.json", f"plain/{name}/output/model/xgboost-model"]
 
 
 def test_waiter_and_states_of_a_running_job(bench):
