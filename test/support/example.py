@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 
-from support.server import BINARY, ROOT
+from support.server import BINARY, ROOT, poll
 
 
 def run(server, venv, command, limit=300, **environment):
@@ -27,6 +27,6 @@ def accuracy(output):
 def nothing_is_left(server):
     """The examples delete what they made, but for jobs and objects."""
     sagemaker = server.client("sagemaker")
-    assert [e for e in sagemaker.list_endpoints(NameContains="xgboost")["Endpoints"]] == []
-    assert [e for e in sagemaker.list_endpoints(NameContains="breast-cancer")["Endpoints"]] == []
-    assert [m for m in sagemaker.list_models(NameContains="breast-cancer")["Models"]] == []
+    for word in ("xgboost", "breast-cancer"):  # an endpoint that is deleted is there until its instances have ended
+        poll(lambda word=word: sagemaker.list_endpoints(NameContains=word)["Endpoints"] == [], 60, f"the endpoints of {word} to be gone")
+    assert sagemaker.list_models(NameContains="breast-cancer")["Models"] == []
