@@ -24,6 +24,17 @@ var zeros [3]byte
 // Padding is what stands behind a record of n bytes: none to three zeros.
 func Padding(n int64) []byte { return zeros[:-n&3] }
 
+// AppendWhole appends a record of at most MaxPart bytes to dst as a whole,
+// whatever is in it: the form that SageMaker's own readers understand.
+func AppendWhole(dst, record []byte) ([]byte, error) {
+	h, err := Header(int64(len(record)))
+	if err != nil {
+		return dst, err
+	}
+	dst = append(append(dst, h[:]...), record...)
+	return append(dst, zeros[:padding(len(record))]...), nil
+}
+
 // Writer writes records to a stream, unbuffered: each record is one Write. It
 // is for one goroutine.
 type Writer struct {
@@ -34,16 +45,12 @@ type Writer struct {
 // NewWriter writes to w.
 func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
-// Write writes a record of at most MaxPart bytes as a whole, whatever is in it:
-// the form that SageMaker's own readers understand.
-func (w *Writer) Write(record []byte) error {
-	h, err := Header(int64(len(record)))
-	if err != nil {
+// Write writes a record as AppendWhole does.
+func (w *Writer) Write(record []byte) (err error) {
+	if w.buf, err = AppendWhole(w.buf[:0], record); err != nil {
 		return err
 	}
-	w.buf = append(w.buf[:0], h[:]...)
-	w.buf = append(w.buf, record...)
-	return w.flush(padding(len(record)))
+	return w.flush(0)
 }
 
 // WriteSplit writes a record as MXNet does: where the magic word stands in it,

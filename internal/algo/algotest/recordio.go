@@ -36,11 +36,11 @@ func RecordIO(m *algo.Matrix, sparse bool) Channel {
 
 // frame appends payload as a record.
 func frame(b, payload []byte) []byte {
-	head, err := recordio.Header(int64(len(payload)))
+	b, err := recordio.AppendWhole(b, payload)
 	if err != nil { // half a gigabyte
 		panic(err)
 	}
-	return append(append(append(b, head[:]...), payload...), recordio.Padding(int64(len(payload)))...)
+	return b
 }
 
 // pieces takes a file apart where it may be divided among hosts: after lines, or

@@ -40,11 +40,10 @@ func written(t *testing.T, ch *algo.Channel, content string) (string, error) {
 func records(values ...string) string {
 	var b []byte
 	for _, v := range values {
-		h, err := recordio.Header(int64(len(v)))
-		if err != nil {
+		var err error
+		if b, err = recordio.AppendWhole(b, []byte(v)); err != nil {
 			panic(err)
 		}
-		b = append(append(append(b, h[:]...), v...), recordio.Padding(int64(len(v)))...)
 	}
 	return string(b)
 }

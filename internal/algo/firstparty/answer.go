@@ -139,11 +139,9 @@ func (l Layout) record(dst []byte, row []float32, verbose bool) []byte {
 	l.each(row, verbose, func(f Field, values []float32) {
 		rec.Label = append(rec.Label, recordio.Entry{Name: f.Name, Value: recordio.Value{Kind: recordio.Float32, Float32: values}})
 	})
-	payload := rec.Append(nil)
-	head, err := recordio.Header(int64(len(payload)))
+	dst, err := recordio.AppendWhole(dst, rec.Append(nil))
 	if err != nil { // half a gigabyte in one row
 		panic(err)
 	}
-	dst = append(append(dst, head[:]...), payload...)
-	return append(dst, recordio.Padding(int64(len(payload)))...)
+	return dst
 }

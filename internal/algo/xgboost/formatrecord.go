@@ -44,11 +44,9 @@ func (s selection) record(dst []byte, row []float32) []byte {
 // appendRecord appends a record with these labels.
 func appendRecord(dst []byte, labels ...recordio.Entry) []byte {
 	rec := recordio.Record{Label: labels}
-	payload := rec.Append(nil)
-	head, err := recordio.Header(int64(len(payload)))
+	dst, err := recordio.AppendWhole(dst, rec.Append(nil))
 	if err != nil { // half a gigabyte in one row
 		panic(err)
 	}
-	dst = append(append(dst, head[:]...), payload...)
-	return append(dst, recordio.Padding(int64(len(payload)))...)
+	return dst
 }

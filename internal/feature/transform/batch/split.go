@@ -318,10 +318,5 @@ func (s *recordIO) next(limit int) ([]byte, error) {
 }
 
 func (s *recordIO) frame(dst, record []byte) ([]byte, error) {
-	h, err := recordio.Header(int64(len(record)))
-	if err != nil {
-		return dst, err
-	}
-	dst = append(append(dst, h[:]...), record...)
-	return append(dst, recordio.Padding(int64(len(record)))...), nil
+	return recordio.AppendWhole(dst, record)
 }
