@@ -312,14 +312,3 @@ func garbage(t *testing.T, a algo.Algorithm, c Case) {
 		}
 	}
 }
-
-// Train trains a for a test that looks at the model, the error or the lines,
-// which go to show when it is not nil.
-func Train(t *testing.T, a algo.Algorithm, params map[string]string, channels map[string]Channel, show func(format string, args ...any)) (algo.Model, error) {
-	t.Helper()
-	in := input(t, a, params, channels, 2)
-	if show != nil {
-		in.Print = show
-	}
-	return a.Train(t.Context(), in)
-}

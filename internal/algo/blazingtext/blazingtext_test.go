@@ -106,7 +106,7 @@ func TestManyLabelsAreLearned(t *testing.T) {
 func lastFigure(t *testing.T, c algotest.Case, metric string) (figure float64) {
 	t.Helper()
 	figure = -1
-	_, lines, err := train(t, c.Params, c.Channels)
+	_, lines, err := algotest.Train[*Model](t, New(), c.Params, c.Channels)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,14 +123,6 @@ func lastFigure(t *testing.T, c algotest.Case, metric string) (figure float64) {
 		t.Fatalf("no %s in\n%s", metric, lines)
 	}
 	return figure
-}
-
-func train(t *testing.T, params map[string]string, channels map[string]algotest.Channel) (m *Model, lines string, err error) {
-	t.Helper()
-	var b strings.Builder
-	model, err := algotest.Train(t, New(), params, channels, func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) })
-	m, _ = model.(*Model)
-	return m, b.String(), err
 }
 
 func TestMetricsAreInTheLog(t *testing.T) {
@@ -155,7 +147,7 @@ func TestMetricsAreInTheLog(t *testing.T) {
 }
 
 func TestEvaluationIsWritten(t *testing.T) {
-	m, _, err := train(t, map[string]string{"mode": skipgram, "vector_dim": "8", "epochs": "1"}, map[string]algotest.Channel{
+	m, _, err := algotest.Train[*Model](t, New(), map[string]string{"mode": skipgram, "vector_dim": "8", "epochs": "1"}, map[string]algotest.Channel{
 		"train": file(plain(200, 1)), "evaluation": file("ball team 9\nball moon 1\nball unheard 4\n")})
 	if err != nil {
 		t.Fatal(err)
@@ -173,14 +165,14 @@ func TestEvaluationIsWritten(t *testing.T) {
 	if err != nil || s["total_pairs"] != 3.0 || s["not_found"] != 1.0 || s["spearmans_rho"] != got["mean_rho"] {
 		t.Errorf("%s, %v", b, err)
 	}
-	m, lines, err := train(t, map[string]string{"mode": skipgram, "vector_dim": "8", "epochs": "1"}, map[string]algotest.Channel{"train": file(plain(200, 1))})
+	m, lines, err := algotest.Train[*Model](t, New(), map[string]string{"mode": skipgram, "vector_dim": "8", "epochs": "1"}, map[string]algotest.Channel{"train": file(plain(200, 1))})
 	if err != nil || strings.Contains(lines, "#mean_rho:") || !strings.Contains(lines, "Evaluation is skipped") || m.evaluation != nil {
 		t.Errorf("a figure without word pairs: %v\n%s", err, lines)
 	}
 }
 
 func TestEarlyStoppingKeepsTheBest(t *testing.T) {
-	_, lines, err := train(t, map[string]string{"mode": supervised, "early_stopping": "True", "patience": "2", "min_epochs": "3", "epochs": "100", "buckets": "1000",
+	_, lines, err := algotest.Train[*Model](t, New(), map[string]string{"mode": supervised, "early_stopping": "True", "patience": "2", "min_epochs": "3", "epochs": "100", "buckets": "1000",
 		"learning_rate": "0.5"}, map[string]algotest.Channel{"train": file(labelled(500, 1)), "validation": file(labelled(100, 2))})
 	if err != nil || !strings.Contains(lines, "Reached patience. Terminating training.") || !strings.Contains(lines, "Best epoch: ") ||
 		strings.Count(lines, "End of epoch") > 20 {
@@ -223,7 +215,7 @@ func TestBadDataIsTold(t *testing.T) {
 			for k, v := range c.params {
 				params[k] = v
 			}
-			_, _, err := train(t, params, map[string]algotest.Channel{"train": c.train})
+			_, _, err := algotest.Train[*Model](t, New(), params, map[string]algotest.Channel{"train": c.train})
 			switch {
 			case c.want == "" && err != nil:
 				t.Errorf("refused: %v", err)

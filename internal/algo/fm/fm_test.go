@@ -3,11 +3,9 @@
 package fm
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -85,33 +83,15 @@ func TestAlgorithm(t *testing.T) {
 	})
 }
 
-// job trains on RecordIO text and gives the model and the log.
+// job trains on RecordIO text and gives the model and the lines of the log.
 func job(t *testing.T, params, channels map[string]string) (*Model, []string, error) {
 	t.Helper()
-	p, err := algo.ParseParams(Algorithm{}.Spec(), params)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var lines []string
-	in := algo.Input{
-		Params: p, Channels: map[string]*algo.Channel{}, Host: "algo-1", Hosts: []string{"algo-1"}, Threads: 2,
-		Print: func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) },
-	}
+	all := map[string]algotest.Channel{}
 	for name, text := range channels {
-		dir := filepath.Join(t.TempDir(), name)
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, "data"), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		in.Channels[name] = &algo.Channel{Name: name, Dir: dir}
+		all[name] = algotest.Channel{Files: map[string]string{"data": text}}
 	}
-	m, err := New().Train(t.Context(), in)
-	if err != nil {
-		return nil, lines, err
-	}
-	return m.(*Model), lines, nil
+	m, log, err := algotest.Train[*Model](t, New(), params, all)
+	return m, strings.Split(log, "\n"), err
 }
 
 func text(m *algo.Matrix, sparse bool) string { return algotest.RecordIO(m, sparse).Files["data.rec"] }

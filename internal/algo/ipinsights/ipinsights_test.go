@@ -57,8 +57,11 @@ func TestAlgorithm(t *testing.T) {
 }
 
 func TestLearnsWhoUsesWhat(t *testing.T) {
-	m, log := trained(t, map[string]string{"num_entity_vectors": "100", "vector_dim": "16", "mini_batch_size": "100", "epochs": "10", "learning_rate": "0.02"},
-		logins(30, 1500, 1), logins(30, 400, 2))
+	m, log, err := algotest.Train[*Model](t, New(), map[string]string{"num_entity_vectors": "100", "vector_dim": "16", "mini_batch_size": "100", "epochs": "10", "learning_rate": "0.02"},
+		channels(logins(30, 1500, 1), logins(30, 400, 2)))
+	if err != nil {
+		t.Fatal(err)
+	}
 	const head = "epoch=9, validation discriminator_auc <score>="
 	at := strings.Index(log, head)
 	if at < 0 {
@@ -71,22 +74,11 @@ func TestLearnsWhoUsesWhat(t *testing.T) {
 	// An address of the same network that was never seen is usual, another is not.
 	home := rand.New(rand.NewPCG(3, 0))
 	net := fmt.Sprintf("%d.%d.%d", 1+home.IntN(222), home.IntN(256), home.IntN(256))
-	out, err := m.(algo.Responder).Respond(t.Context(), nil, algo.Answer{Accept: "text/csv"}, "text/csv", []byte("user_3,"+net+".77\nuser_3,8.8.8.8\n"))
+	out, err := m.Respond(t.Context(), nil, algo.Answer{Accept: "text/csv"}, "text/csv", []byte("user_3,"+net+".77\nuser_3,8.8.8.8\n"))
 	var usual, odd float64
 	if _, scanErr := fmt.Sscan(string(out), &usual, &odd); err != nil || scanErr != nil || usual < odd+2 {
 		t.Errorf("%s %v %v", out, err, scanErr)
 	}
-}
-
-// trained trains and gives the model and what was printed.
-func trained(t *testing.T, params map[string]string, train, valid string) (algo.Model, string) {
-	t.Helper()
-	var log strings.Builder
-	m, err := algotest.Train(t, New(), params, channels(train, valid), func(format string, args ...any) { fmt.Fprintf(&log, format+"\n", args...) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m, log.String()
 }
 
 func TestFailures(t *testing.T) {
@@ -111,7 +103,7 @@ func TestFailures(t *testing.T) {
 					all[k] = v
 				}
 			}
-			_, err := algotest.Train(t, New(), all, channels(c.train, ""), nil)
+			_, _, err := algotest.Train[*Model](t, New(), all, channels(c.train, ""))
 			if err == nil || err.Error() != c.want || !algo.IsClientError(err) {
 				t.Errorf("error %v\nwant  %s", err, c.want)
 			}

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
@@ -77,22 +76,6 @@ func TestConforms(t *testing.T) {
 	})
 }
 
-// train trains on CSV without labels.
-func train(t *testing.T, params map[string]string, channels map[string]algotest.Channel) (*Model, string, error) {
-	t.Helper()
-	var log strings.Builder
-	var mu sync.Mutex
-	m, err := algotest.Train(t, New(), params, channels, func(format string, args ...any) {
-		mu.Lock()
-		defer mu.Unlock()
-		fmt.Fprintf(&log, format+"\n", args...)
-	})
-	if err != nil {
-		return nil, log.String(), err
-	}
-	return m.(*Model), log.String(), nil
-}
-
 func TestClustersAreFound(t *testing.T) {
 	const d, k = 5, 12
 	v := blobs(2000, d, k, 3)
@@ -105,7 +88,7 @@ func TestClustersAreFound(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			params := map[string]string{"k": "12", "feature_dim": "5", "eval_metrics": `["msd", "ssd"]`}
 			maps.Copy(params, extra)
-			m, log, err := train(t, params, map[string]algotest.Channel{"train": unlabelled(csv(v, d)), "test": unlabelled(csv(v[:500*d], d))})
+			m, log, err := algotest.Train[*Model](t, New(), params, map[string]algotest.Channel{"train": unlabelled(csv(v, d)), "test": unlabelled(csv(v[:500*d], d))})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -159,7 +142,7 @@ func TestBadData(t *testing.T) {
 			if c.test != "" {
 				channels["test"] = algotest.Channel{ContentType: c.contentType, Files: map[string]string{"data.csv": c.test}}
 			}
-			_, _, err := train(t, params, channels)
+			_, _, err := algotest.Train[*Model](t, New(), params, channels)
 			if !algo.IsClientError(err) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, want %s", err, c.want)
 			}
@@ -184,7 +167,7 @@ func TestWhatIsLegalIsLearned(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, init := range methodNames {
-				m, _, err := train(t, map[string]string{"k": c.k, "feature_dim": strconv.Itoa(c.d), "init_method": init},
+				m, _, err := algotest.Train[*Model](t, New(), map[string]string{"k": c.k, "feature_dim": strconv.Itoa(c.d), "init_method": init},
 					map[string]algotest.Channel{"train": unlabelled(csv(c.rows, c.d))})
 				if err != nil {
 					t.Fatal(err)
@@ -241,7 +224,7 @@ func TestSparseRowsGiveTheSameModel(t *testing.T) {
 		params := map[string]string{"k": "3", "feature_dim": strconv.Itoa(d), "mini_batch_size": "60", "init_method": "kmeans++"}
 		var loss [2]float64
 		for i, sparse := range []bool{false, true} {
-			m, _, err := train(t, params, map[string]algotest.Channel{"train": recordIO(v, d, sparse)})
+			m, _, err := algotest.Train[*Model](t, New(), params, map[string]algotest.Channel{"train": recordIO(v, d, sparse)})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -81,17 +81,6 @@ func channels(train, test string) map[string]algotest.Channel {
 	return all
 }
 
-// train trains and gives the model and the log.
-func train(t *testing.T, params map[string]string, channels map[string]algotest.Channel) (*Model, string, error) {
-	t.Helper()
-	var log strings.Builder
-	m, err := algotest.Train(t, New(), params, channels, func(format string, args ...any) { fmt.Fprintf(&log, format+"\n", args...) })
-	if err != nil {
-		return nil, log.String(), err
-	}
-	return m.(*Model), log.String(), nil
-}
-
 func TestBadData(t *testing.T) {
 	for name, c := range map[string]struct {
 		train, test, want string
@@ -114,7 +103,7 @@ func TestBadData(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			params := map[string]string{"k": "2", "sample_size": "100", "predictor_type": classifier}
 			maps.Copy(params, c.params)
-			_, _, err := train(t, params, channels(c.train, c.test))
+			_, _, err := algotest.Train[*Model](t, New(), params, channels(c.train, c.test))
 			if !algo.IsClientError(err) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, want %s", err, c.want)
 			}
@@ -134,7 +123,7 @@ func TestWhatIsLegalIsLearned(t *testing.T) {
 	} {
 		for _, kind := range []string{flat, ivfFlat, ivfPQ} {
 			t.Run(name+" "+kind, func(t *testing.T) {
-				m, _, err := train(t, map[string]string{"k": "1", "sample_size": "10", "predictor_type": classifier, "index_type": kind, "faiss_index_pq_m": "3"}, channels(c.train, ""))
+				m, _, err := algotest.Train[*Model](t, New(), map[string]string{"k": "1", "sample_size": "10", "predictor_type": classifier, "index_type": kind, "faiss_index_pq_m": "3"}, channels(c.train, ""))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -149,7 +138,7 @@ func TestWhatIsLegalIsLearned(t *testing.T) {
 
 func TestAnswersAndLog(t *testing.T) {
 	rows := "1,0,0\n1,1,0\n2,4,0\n2,5,0\n2,6,0\n"
-	m, log, err := train(t, map[string]string{"k": "3", "sample_size": "10", "predictor_type": classifier}, channels(rows, "1,0,0\n1,5,0\n"))
+	m, log, err := algotest.Train[*Model](t, New(), map[string]string{"k": "3", "sample_size": "10", "predictor_type": classifier}, channels(rows, "1,0,0\n1,5,0\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +164,7 @@ func TestAnswersAndLog(t *testing.T) {
 			t.Errorf("%v: %s %v, want %s", c.how, got, err, c.want)
 		}
 	}
-	m, log, err = train(t, map[string]string{"k": "2", "sample_size": "10", "predictor_type": regressor}, channels("1,0\n2,1\n9,9\n", "1,0\n"))
+	m, log, err = algotest.Train[*Model](t, New(), map[string]string{"k": "2", "sample_size": "10", "predictor_type": regressor}, channels("1,0\n2,1\n9,9\n", "1,0\n"))
 	if err != nil || !strings.Contains(log, "#quality_metric: host=algo-1, test mse <loss>=0.25") {
 		t.Errorf("%v\n%s", err, log)
 	}

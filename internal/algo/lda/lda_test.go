@@ -3,12 +3,9 @@
 package lda
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -19,7 +16,6 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/algotest"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/ndarray"
-	"github.com/sagebrush-ml/sagebrush/internal/recordio"
 )
 
 // library is documents of some length from k topics over words, and the topics. A
@@ -66,88 +62,16 @@ func library(docs, words, k, length int) (*algo.Matrix, []float64) {
 	return m, beta
 }
 
-func text(m *algo.Matrix) string {
-	var b strings.Builder
-	for i := range m.Rows {
-		for j, v := range m.Row(i, nil) {
-			if j > 0 {
-				b.WriteByte(',')
-			}
-			fmt.Fprintf(&b, "%g", v)
-		}
-		b.WriteByte('\n')
-	}
-	return b.String()
-}
-
-func csv(s string) algotest.Channel {
-	return algotest.Channel{ContentType: "text/csv;label_size=0", Files: map[string]string{"a.csv": s}}
-}
-
-// sparse writes the counts of m as sparse records.
-func sparse(m *algo.Matrix) algotest.Channel {
-	var b []byte
-	for i := range m.Rows {
-		v := recordio.Value{Kind: recordio.Float32, Shape: []uint64{uint64(m.Cols)}}
-		for j, x := range m.Row(i, nil) {
-			if x != 0 {
-				v.Float32, v.Keys = append(v.Float32, x), append(v.Keys, uint64(j))
-			}
-		}
-		payload := (&recordio.Record{Features: []recordio.Entry{{Name: "values", Value: v}}}).Append(nil)
-		head, _ := recordio.Header(int64(len(payload)))
-		b = append(append(append(b, head[:]...), payload...), recordio.Padding(int64(len(payload)))...)
-	}
-	return algotest.Channel{ContentType: "application/x-recordio-protobuf", Files: map[string]string{"a.pbr": string(b)}}
-}
-
 func TestAlgorithm(t *testing.T) {
 	docs, _ := library(200, 20, 3, 30)
 	rows := &algo.Matrix{Rows: 3, Cols: 20, Values: append(slices.Clone(docs.Values[:40]), make([]float32, 20)...)}
 	params := map[string]string{"num_topics": "3", "feature_dim": "20", "mini_batch_size": "200"}
 	algotest.Run(t, New(), []algotest.Case{
-		{Name: "documents of three topics", Params: params, Rows: rows, Channels: map[string]algotest.Channel{"train": csv(text(docs)), "test": csv(text(docs))},
+		{Name: "documents of three topics", Params: params, Rows: rows, Channels: map[string]algotest.Channel{"train": algotest.Unlabelled(algotest.CSVText(docs)), "test": algotest.Unlabelled(algotest.CSVText(docs))},
 			Long: map[string]string{"max_iterations": "100000", "max_restarts": "3"}},
 		{Name: "one topic of few words", Params: map[string]string{"num_topics": "1", "feature_dim": "20", "mini_batch_size": "9", "alpha0": "0.1"}, Rows: rows,
-			Channels: map[string]algotest.Channel{"train": csv(strings.Repeat("1"+strings.Repeat(",0", 19)+"\n", 9))}},
+			Channels: map[string]algotest.Channel{"train": algotest.Unlabelled(strings.Repeat("1"+strings.Repeat(",0", 19)+"\n", 9))}},
 	})
-}
-
-// run trains by the frame; the log, or the failure.
-func run(t *testing.T, params string, channels map[string]algotest.Channel) (string, *Model) {
-	t.Helper()
-	root := t.TempDir()
-	files := map[string]string{"input/config/hyperparameters.json": params}
-	var config []string
-	for name, c := range channels {
-		config = append(config, fmt.Sprintf(`%q:{"TrainingInputMode":"File","ContentType":%q}`, name, c.ContentType))
-		for file, content := range c.Files {
-			files["input/data/"+name+"/"+file] = content
-		}
-	}
-	files["input/config/inputdataconfig.json"] = "{" + strings.Join(config, ",") + "}"
-	for name, content := range files {
-		path := filepath.Join(root, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var log bytes.Buffer
-	if algo.RunTrain(t.Context(), New(), root, &log) == 0 {
-		m, err := New().Load(os.DirFS(filepath.Join(root, "model")))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return log.String(), m.(*Model)
-	}
-	b, err := os.ReadFile(filepath.Join(root, "output/failure"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b), nil
 }
 
 // nearest is the mean over the topics of the least Σ|β-β'| to one of others.
@@ -170,7 +94,7 @@ func nearest(beta []float64, others []float32, words int) float64 {
 func TestTopicsAreFound(t *testing.T) {
 	docs, beta := library(1500, 60, 4, 50)
 	const params = `{"num_topics":"4","feature_dim":"60","mini_batch_size":"1500","alpha0":"0.5"}`
-	log, m := run(t, params, map[string]algotest.Channel{"train": csv(text(docs)), "test": csv(text(docs))})
+	log, m := algotest.Job[*Model](t, New(), params, map[string]algotest.Channel{"train": algotest.Unlabelled(algotest.CSVText(docs)), "test": algotest.Unlabelled(algotest.CSVText(docs))})
 	if m == nil {
 		t.Fatal(log)
 	}
@@ -189,7 +113,7 @@ func TestTopicsAreFound(t *testing.T) {
 			t.Errorf("topic %d sums to %v, its weight is %v", j, sum, m.alpha[j])
 		}
 	}
-	_, again := run(t, params, map[string]algotest.Channel{"train": sparse(docs)})
+	_, again := algotest.Job[*Model](t, New(), params, map[string]algotest.Channel{"train": algotest.RecordIO(docs, true)})
 	if again == nil || !slices.Equal(m.beta, again.beta) || !slices.Equal(m.alpha, again.alpha) {
 		t.Error("sparse records give another model than dense ones")
 	}
@@ -360,7 +284,7 @@ func TestUnusualData(t *testing.T) {
 		"no topics":         {`{"num_topics":"0","feature_dim":"4","mini_batch_size":"10"}`, "1,2,3,4\n", "ClientError: Hyperparameter num_topics: 0 is not in [1, +inf)"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got, m := run(t, c.params, map[string]algotest.Channel{"train": csv(c.train)}); m != nil || !strings.HasPrefix(got, c.want) {
+			if got, m := algotest.Job[*Model](t, New(), c.params, map[string]algotest.Channel{"train": algotest.Unlabelled(c.train)}); m != nil || !strings.HasPrefix(got, c.want) {
 				t.Errorf("%s\nwant %s", got, c.want)
 			}
 		})
@@ -371,7 +295,7 @@ func TestUnusualData(t *testing.T) {
 		"an empty document": "0,0,0,0\n5,3,2,1\n1,2,9,1\n", "more topics than words": "1,2,3,4\n5,0,1,2\n",
 	} {
 		for _, k := range []int{1, 3, 7} {
-			log, m := run(t, strings.Replace(params, "3", fmt.Sprint(k), 1), map[string]algotest.Channel{"train": csv(train), "test": csv(train)})
+			log, m := algotest.Job[*Model](t, New(), strings.Replace(params, "3", fmt.Sprint(k), 1), map[string]algotest.Channel{"train": algotest.Unlabelled(train), "test": algotest.Unlabelled(train)})
 			if m == nil {
 				t.Fatalf("%s, %d topics: not trained: %s", name, k, log)
 			}

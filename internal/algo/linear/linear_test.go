@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -96,36 +94,20 @@ func TestAlgorithm(t *testing.T) {
 	})
 }
 
-// job trains on channels of CSV or RecordIO text and gives the model and the log.
+// job trains on channels of CSV or RecordIO text and gives the model and the
+// lines of the log.
 func job(t *testing.T, params map[string]string, channels map[string]string) (*Model, []string, error) {
 	t.Helper()
-	p, err := algo.ParseParams(Algorithm{}.Spec(), params)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var lines []string
-	in := algo.Input{
-		Params: p, Channels: map[string]*algo.Channel{}, Host: "algo-1", Hosts: []string{"algo-1"}, Threads: 2,
-		Print: func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) },
-	}
+	all := map[string]algotest.Channel{}
 	for name, text := range channels {
-		dir := filepath.Join(t.TempDir(), name)
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, "data"), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		in.Channels[name] = &algo.Channel{Name: name, Dir: dir, ContentType: "text/csv"}
+		ch := algotest.Channel{ContentType: "text/csv", Files: map[string]string{"data": text}}
 		if strings.HasPrefix(text, "\x0a\x23\xd7\xce") {
-			in.Channels[name].ContentType = "" // RecordIO is the default
+			ch.ContentType = "" // RecordIO is the default
 		}
+		all[name] = ch
 	}
-	m, err := New().Train(t.Context(), in)
-	if err != nil {
-		return nil, lines, err
-	}
-	return m.(*Model), lines, nil
+	m, log, err := algotest.Train[*Model](t, New(), params, all)
+	return m, strings.Split(log, "\n"), err
 }
 
 func with(base map[string]string, more ...string) map[string]string {

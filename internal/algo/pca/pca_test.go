@@ -3,12 +3,9 @@
 package pca
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -18,7 +15,6 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/algotest"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/ndarray"
-	"github.com/sagebrush-ml/sagebrush/internal/recordio"
 )
 
 // cloud is n rows of d features around 3, which vary less from one direction to
@@ -44,41 +40,6 @@ func cloud(n, d int, falls float64) *algo.Matrix {
 	return m
 }
 
-func text(m *algo.Matrix) string {
-	var b strings.Builder
-	for i := range m.Rows {
-		for j, v := range m.Row(i, nil) {
-			if j > 0 {
-				b.WriteByte(',')
-			}
-			fmt.Fprintf(&b, "%g", v)
-		}
-		b.WriteByte('\n')
-	}
-	return b.String()
-}
-
-func csv(s string) algotest.Channel {
-	return algotest.Channel{ContentType: "text/csv;label_size=0", Files: map[string]string{"a.csv": s}}
-}
-
-// sparse writes what m has beside 0 as sparse records.
-func sparse(m *algo.Matrix) algotest.Channel {
-	var b []byte
-	for i := range m.Rows {
-		v := recordio.Value{Kind: recordio.Float32, Shape: []uint64{uint64(m.Cols)}}
-		for j, x := range m.Row(i, nil) {
-			if x != 0 {
-				v.Float32, v.Keys = append(v.Float32, x), append(v.Keys, uint64(j))
-			}
-		}
-		payload := (&recordio.Record{Features: []recordio.Entry{{Name: "values", Value: v}}}).Append(nil)
-		head, _ := recordio.Header(int64(len(payload)))
-		b = append(append(append(b, head[:]...), payload...), recordio.Padding(int64(len(payload)))...)
-	}
-	return algotest.Channel{ContentType: "application/x-recordio-protobuf", Files: map[string]string{"a.pbr": string(b)}}
-}
-
 func TestAlgorithm(t *testing.T) {
 	some := cloud(60, 5, 0.5)
 	rows := &algo.Matrix{Rows: 3, Cols: 5, Values: []float32{0, 0, 0, 0, 0, 9, 9, 9, 1, 2, 0, 0, 5, 3, 1}}
@@ -90,51 +51,14 @@ func TestAlgorithm(t *testing.T) {
 		return p
 	}
 	algotest.Run(t, New(), []algotest.Case{
-		{Name: "regular", Params: params(), Channels: map[string]algotest.Channel{"train": csv(text(some)), "test": csv(text(cloud(9, 5, 0.5)))}, Rows: rows},
-		{Name: "randomized", Params: params("algorithm_mode", "randomized"), Channels: map[string]algotest.Channel{"train": csv(text(some))}, Rows: rows},
-		{Name: "without subtracting the mean", Params: params("subtract_mean", "false"), Channels: map[string]algotest.Channel{"train": csv(text(some))}, Rows: rows},
+		{Name: "regular", Params: params(), Channels: map[string]algotest.Channel{"train": algotest.Unlabelled(algotest.CSVText(some)), "test": algotest.Unlabelled(algotest.CSVText(cloud(9, 5, 0.5)))}, Rows: rows},
+		{Name: "randomized", Params: params("algorithm_mode", "randomized"), Channels: map[string]algotest.Channel{"train": algotest.Unlabelled(algotest.CSVText(some))}, Rows: rows},
+		{Name: "without subtracting the mean", Params: params("subtract_mean", "false"), Channels: map[string]algotest.Channel{"train": algotest.Unlabelled(algotest.CSVText(some))}, Rows: rows},
 		{Name: "all records on all hosts", Params: params(), Rows: rows, Channels: map[string]algotest.Channel{
-			"train": {ContentType: "text/csv;label_size=0", Files: csv(text(some)).Files, Distribution: algotest.Replicated}}},
+			"train": {ContentType: "text/csv;label_size=0", Files: algotest.Unlabelled(algotest.CSVText(some)).Files, Distribution: algotest.Replicated}}},
 		{Name: "a constant column and all components", Params: params("num_components", "5"),
-			Channels: map[string]algotest.Channel{"train": csv("1,0,3,7,7\n2,5,3,1,0\n4,4,3,0,2\n9,1,3,2,1\n0,3,3,3,8\n2,2,3,9,5\n")}, Rows: rows},
+			Channels: map[string]algotest.Channel{"train": algotest.Unlabelled("1,0,3,7,7\n2,5,3,1,0\n4,4,3,0,2\n9,1,3,2,1\n0,3,3,3,8\n2,2,3,9,5\n")}, Rows: rows},
 	})
-}
-
-// run trains by the frame; the log, or the failure.
-func run(t *testing.T, params string, channels map[string]algotest.Channel) (string, *Model) {
-	t.Helper()
-	root := t.TempDir()
-	files := map[string]string{"input/config/hyperparameters.json": params}
-	var config []string
-	for name, c := range channels {
-		config = append(config, fmt.Sprintf(`%q:{"TrainingInputMode":"File","ContentType":%q}`, name, c.ContentType))
-		for file, content := range c.Files {
-			files["input/data/"+name+"/"+file] = content
-		}
-	}
-	files["input/config/inputdataconfig.json"] = "{" + strings.Join(config, ",") + "}"
-	for name, content := range files {
-		path := filepath.Join(root, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var log bytes.Buffer
-	if algo.RunTrain(t.Context(), New(), root, &log) == 0 {
-		m, err := New().Load(os.DirFS(filepath.Join(root, "model")))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return log.String(), m.(*Model)
-	}
-	b, err := os.ReadFile(filepath.Join(root, "output/failure"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b), nil
 }
 
 // component is component j of m, counted from the largest, in float64.
@@ -230,12 +154,12 @@ func TestComponents(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			rows := cloud(c.n, c.d, c.falls)
 			params := fmt.Sprintf(`{"feature_dim":"%d","num_components":"%d","mini_batch_size":"%d",%s}`, c.d, c.k, max(c.n/2, 7), c.params)
-			log, m := run(t, params, map[string]algotest.Channel{"train": csv(text(rows))})
+			log, m := algotest.Job[*Model](t, New(), params, map[string]algotest.Channel{"train": algotest.Unlabelled(algotest.CSVText(rows))})
 			if m == nil {
 				t.Fatal(log)
 			}
 			check(t, m, rows, !strings.Contains(c.params, "subtract_mean"), 1e-4)
-			_, again := run(t, params, map[string]algotest.Channel{"train": sparse(rows)})
+			_, again := algotest.Job[*Model](t, New(), params, map[string]algotest.Channel{"train": algotest.RecordIO(rows, true)})
 			if again == nil {
 				t.Fatal("sparse records are refused")
 			}
@@ -270,14 +194,14 @@ func TestUnusualData(t *testing.T) {
 		"nothing":             {params, "", "ClientError: train channel: "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got, m := run(t, c.params, map[string]algotest.Channel{"train": csv(c.train)}); m != nil || !strings.HasPrefix(got, c.want) {
+			if got, m := algotest.Job[*Model](t, New(), c.params, map[string]algotest.Channel{"train": algotest.Unlabelled(c.train)}); m != nil || !strings.HasPrefix(got, c.want) {
 				t.Errorf("%s\nwant %s", got, c.want)
 			}
 		})
 	}
 	for name, train := range map[string]string{"one row": "1,2,3\n", "equal rows": "1,2,3\n1,2,3\n1,2,3\n", "zeros": "0,0,0\n0,0,0\n", "large": "1e30,1,2\n2e30,1,2\n", "small": "1e-35,0,0\n3e-35,1e-36,0\n"} {
 		for _, mode := range []string{"regular", "randomized"} {
-			_, m := run(t, strings.Replace(params, "{", `{"algorithm_mode":"`+mode+`",`, 1), map[string]algotest.Channel{"train": csv(train)})
+			_, m := algotest.Job[*Model](t, New(), strings.Replace(params, "{", `{"algorithm_mode":"`+mode+`",`, 1), map[string]algotest.Channel{"train": algotest.Unlabelled(train)})
 			if m == nil {
 				t.Fatalf("%s, %s: not trained", name, mode)
 			}
@@ -290,7 +214,7 @@ func TestUnusualData(t *testing.T) {
 	}
 	t.Run("one row of many features", func(t *testing.T) {
 		wide := strings.Repeat("1,", 99999) + "5\n"
-		if got, m := run(t, `{"feature_dim":"100000","num_components":"3","mini_batch_size":"10"}`, map[string]algotest.Channel{"train": csv(wide)}); m == nil {
+		if got, m := algotest.Job[*Model](t, New(), `{"feature_dim":"100000","num_components":"3","mini_batch_size":"10"}`, map[string]algotest.Channel{"train": algotest.Unlabelled(wide)}); m == nil {
 			t.Error(got)
 		}
 	})
@@ -304,12 +228,12 @@ func TestUnusualData(t *testing.T) {
 
 func TestLogTellsTheScore(t *testing.T) {
 	rows := cloud(300, 6, 0.5)
-	log, m := run(t, `{"feature_dim":"6","num_components":"6","mini_batch_size":"50","_tuning_objective_metric":""}`, map[string]algotest.Channel{"train": csv(text(rows)), "test": csv(text(rows))})
+	log, m := algotest.Job[*Model](t, New(), `{"feature_dim":"6","num_components":"6","mini_batch_size":"50","_tuning_objective_metric":""}`, map[string]algotest.Channel{"train": algotest.Unlabelled(algotest.CSVText(rows)), "test": algotest.Unlabelled(algotest.CSVText(rows))})
 	if m == nil || !strings.Contains(log, "#test_score (algo-1) : ('mse', ") || !strings.Contains(log, "#throughput_metric: host=algo-1, train throughput=") ||
 		!strings.Contains(log, `"Total Batches Seen":{"sum":6`) {
 		t.Error(log)
 	}
-	log, m = run(t, `{"feature_dim":"2","num_components":"1","mini_batch_size":"50"}`, map[string]algotest.Channel{"train": csv("1,5\n3,5\n"), "test": csv("2,5\n2,7\n")})
+	log, m = algotest.Job[*Model](t, New(), `{"feature_dim":"2","num_components":"1","mini_batch_size":"50"}`, map[string]algotest.Channel{"train": algotest.Unlabelled("1,5\n3,5\n"), "test": algotest.Unlabelled("2,5\n2,7\n")})
 	if m == nil || !strings.Contains(log, "('mse', 2.0)") { // nothing, and 4
 		t.Error(log)
 	}

@@ -3,7 +3,6 @@
 package rcf
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -56,40 +55,9 @@ func TestAlgorithm(t *testing.T) {
 	})
 }
 
-// run trains by the frame and gives the log, or the failure.
-func run(t *testing.T, distribution, params, train, test string) string {
-	t.Helper()
-	root := t.TempDir()
-	config := `{"train":{"TrainingInputMode":"File","S3DistributionType":"` + distribution + `","ContentType":"text/csv;label_size=0"}`
-	files := map[string]string{"input/config/hyperparameters.json": params, "input/data/train/a.csv": train}
-	if test != "" {
-		config += `,"test":{"TrainingInputMode":"File","S3DistributionType":"FullyReplicated","ContentType":"text/csv;label_size=1"}`
-		files["input/data/test/a.csv"] = test
-	}
-	files["input/config/inputdataconfig.json"] = config + "}"
-	for name, text := range files {
-		path := filepath.Join(root, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var log bytes.Buffer
-	if algo.RunTrain(t.Context(), New(), root, &log) == 0 {
-		return log.String()
-	}
-	b, err := os.ReadFile(filepath.Join(root, "output/failure"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
 func TestLog(t *testing.T) {
 	const params = `{"feature_dim":"3","num_trees":"50"}`
-	log := run(t, "ShardedByS3Key", params, cloud(500, 0, false), cloud(300, 1, true))
+	log, _ := algotest.Job[*Forest](t, New(), params, channels(cloud(500, 0, false), cloud(300, 1, true)))
 	for _, want := range []string{"#test_score (algo-1) : ('recall', 1.0)", "#quality_metric: host=algo-1, test recall <score>=1.0",
 		// The cloud has three rows of its own beyond three standard deviations.
 		"test precision <score>=0.25", "test f1 <score>=0.4", "test accuracy <score>=0.9900332225913622", "#throughput_metric: host=algo-1, train throughput="} {
@@ -97,22 +65,30 @@ func TestLog(t *testing.T) {
 			t.Errorf("%q is not in the log:\n%s", want, log)
 		}
 	}
-	if log := run(t, "ShardedByS3Key", `{"feature_dim":"3","num_trees":"50","eval_metrics":"[\"accuracy\"]"}`, cloud(500, 0, false), cloud(300, 1, true)); strings.Contains(log, "f1") || !strings.Contains(log, "accuracy") {
+	log, _ = algotest.Job[*Forest](t, New(), `{"feature_dim":"3","num_trees":"50","eval_metrics":"[\"accuracy\"]"}`, channels(cloud(500, 0, false), cloud(300, 1, true)))
+	if strings.Contains(log, "f1") || !strings.Contains(log, "accuracy") {
 		t.Errorf("asked for accuracy alone, the log tells\n%s", log)
 	}
 }
 
 func TestFailures(t *testing.T) {
 	const params = `{"feature_dim":"3"}`
-	for name, c := range map[string]struct{ distribution, params, train, test, want string }{
-		"replicated":        {"FullyReplicated", params, "1,2,3\n", "", "ClientError: the train channel is FullyReplicated: Random Cut Forest takes it with S3DataDistributionType ShardedByS3Key only"},
-		"another dimension": {"ShardedByS3Key", params, "1,2,3\n1,2,3\n", "1,2,3\n", "ClientError: test channel: file a.csv, line 1: has 2 features, but feature_dim is 3"},
-		"a gap":             {"ShardedByS3Key", params, "1,2,3\n1,,3\n", "", "ClientError: train channel: file a.csv, line 2: feature 2 is missing or NaN; a finite number was expected"},
-		"another label":     {"ShardedByS3Key", params, "1,2,3\n", "1,1,2,3\n0.5,1,2,3\n", "ClientError: test channel: file a.csv, line 2: the label is 0.5; 0 (usual) or 1 (anomalous) was expected"},
-		"too few trees":     {"ShardedByS3Key", `{"feature_dim":"3","num_trees":"5"}`, "1,2,3\n", "", "ClientError: Hyperparameter num_trees: 5 is not in [50, 1000]"},
+	for name, c := range map[string]struct {
+		distribution              algotest.Distribution
+		params, train, test, want string
+	}{
+		"replicated":        {algotest.Replicated, params, "1,2,3\n", "", "ClientError: the train channel is FullyReplicated: Random Cut Forest takes it with S3DataDistributionType ShardedByS3Key only"},
+		"another dimension": {algotest.Sharded, params, "1,2,3\n1,2,3\n", "1,2,3\n", "ClientError: test channel: file a.csv, line 1: has 2 features, but feature_dim is 3"},
+		"a gap":             {algotest.Sharded, params, "1,2,3\n1,,3\n", "", "ClientError: train channel: file a.csv, line 2: feature 2 is missing or NaN; a finite number was expected"},
+		"another label":     {algotest.Sharded, params, "1,2,3\n", "1,1,2,3\n0.5,1,2,3\n", "ClientError: test channel: file a.csv, line 2: the label is 0.5; 0 (usual) or 1 (anomalous) was expected"},
+		"too few trees":     {algotest.Sharded, `{"feature_dim":"3","num_trees":"5"}`, "1,2,3\n", "", "ClientError: Hyperparameter num_trees: 5 is not in [50, 1000]"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := run(t, c.distribution, c.params, c.train, c.test); got != c.want {
+			all := channels(c.train, c.test)
+			train := all["train"]
+			train.Distribution = c.distribution
+			all["train"] = train
+			if got, _ := algotest.Job[*Forest](t, New(), c.params, all); got != c.want {
 				t.Errorf("%s\nwant %s", got, c.want)
 			}
 		})
