@@ -97,21 +97,9 @@ func (Algorithm) Load(artifacts fs.FS) (algo.Model, error) {
 // modelOf makes a model of the files of a zip.
 func modelOf(files []mxnet.File) (*Model, error) {
 	var about meta
-	var symbol string
-	var arrays map[string]ndarray.Array
-	for _, f := range files {
-		var err error
-		switch {
-		case f.Name == metaFile:
-			err = json.Unmarshal(f.Content, &about)
-		case strings.HasSuffix(f.Name, symbolFile):
-			symbol = string(f.Content)
-		case strings.HasSuffix(f.Name, paramsFile):
-			arrays, err = ndarray.Named(f.Content)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", f.Name, err)
-		}
+	symbol, arrays, err := mxnet.Parts(files, metaFile, &about)
+	if err != nil {
+		return nil, err
 	}
 	return assemble(about, symbol, arrays)
 }

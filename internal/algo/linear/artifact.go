@@ -93,21 +93,9 @@ func (Algorithm) Load(artifacts fs.FS) (algo.Model, error) {
 // modelOf makes a model of the files of a zip.
 func modelOf(files []mxnet.File) (*Model, error) {
 	var about more
-	var symbol string
-	var arrays map[string]ndarray.Array
-	for _, f := range files {
-		var err error
-		switch {
-		case f.Name == moreFile:
-			err = json.Unmarshal(f.Content, &about)
-		case strings.HasSuffix(f.Name, "symbol.json"):
-			symbol = string(f.Content)
-		case strings.HasSuffix(f.Name, ".params"):
-			arrays, err = ndarray.Named(f.Content)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", f.Name, err)
-		}
+	symbol, arrays, err := mxnet.Parts(files, moreFile, &about)
+	if err != nil {
+		return nil, err
 	}
 	return assemble(about, symbol, arrays)
 }

@@ -15,8 +15,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/ndarray"
 )
 
 // FileName is the name of the zip in the model folder.
@@ -61,6 +63,26 @@ func Load(artifacts fs.FS) ([]File, error) {
 		return nil, algo.ClientErrorf("%s: %w", FileName, err)
 	}
 	return files, nil
+}
+
+// Parts takes files apart: the JSON of the file that is called about, into into,
+// the network's symbol and the arrays of its parameters. What is not there stays
+// as it is.
+func Parts(files []File, about string, into any) (symbol string, arrays map[string]ndarray.Array, err error) {
+	for _, f := range files {
+		switch {
+		case f.Name == about:
+			err = json.Unmarshal(f.Content, into)
+		case strings.HasSuffix(f.Name, "symbol.json"):
+			symbol = string(f.Content)
+		case strings.HasSuffix(f.Name, "params"): // or mx-mod-0000.params
+			arrays, err = ndarray.Named(f.Content)
+		}
+		if err != nil {
+			return "", nil, fmt.Errorf("%s: %w", f.Name, err)
+		}
+	}
+	return symbol, arrays, nil
 }
 
 // most is how many bytes the files of a zip may have together.
