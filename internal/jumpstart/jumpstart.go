@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"sync"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 )
@@ -49,20 +50,22 @@ func Models() []Model {
 type Catalog struct{}
 
 // name is how AWS calls the bucket of a Region.
-var name = regexp.MustCompile(`^jumpstart-cache-prod-([a-z]{2}(?:-[a-z]+)+-[0-9]+)$`)
+var name = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^jumpstart-cache-prod-([a-z]{2}(?:-[a-z]+)+-[0-9]+)$`)
+})
 
 // prefix begins each such name.
 const prefix = "jumpstart-cache-prod-"
 
 // Has tells whether the bucket is a Region's catalogue.
 func (Catalog) Has(bucket string) bool {
-	return len(bucket) > len(prefix) && bucket[:len(prefix)] == prefix && name.MatchString(bucket)
+	return len(bucket) > len(prefix) && bucket[:len(prefix)] == prefix && name().MatchString(bucket)
 }
 
 // Objects are the objects of a Region's catalogue by their keys. They are the
 // same bytes each time.
 func (Catalog) Objects(bucket string) (map[string][]byte, error) {
-	m := name.FindStringSubmatch(bucket)
+	m := name().FindStringSubmatch(bucket)
 	if m == nil {
 		return nil, fmt.Errorf("%q is no bucket of JumpStart", bucket)
 	}

@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Writer writes one archive. Its first failure stays, and Close gives it.
@@ -116,7 +117,11 @@ func Open(b []byte) (*Archive, error) {
 	return a, nil
 }
 
-var header = regexp.MustCompile(`^\{'descr': '(<[fi][48])', 'fortran_order': False, 'shape': \(([0-9, ]*)\),? *\}\s*$`)
+// header is compiled when it is first asked for: each task of this binary starts
+// the quicker.
+var header = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^\{'descr': '(<[fi][48])', 'fortran_order': False, 'shape': \(([0-9, ]*)\),? *\}\s*$`)
+})
 
 // Read gives the array name and its shape.
 func Read[T Value](a *Archive, name string) (values []T, shape []int, err error) {
@@ -131,7 +136,7 @@ func Read[T Value](a *Archive, name string) (values []T, shape []int, err error)
 	if len(b) < 10+n {
 		return nil, nil, fmt.Errorf("array %s ends too early", name)
 	}
-	m := header.FindSubmatch(b[10 : 10+n])
+	m := header().FindSubmatch(b[10 : 10+n])
 	kind, size := descr[T]()
 	if m == nil || string(m[1]) != kind {
 		return nil, nil, fmt.Errorf("array %s is not one of %s, row-major", name, kind)
