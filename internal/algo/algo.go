@@ -92,6 +92,12 @@ type Matrix struct {
 // Sparse reports whether m is in CSR form.
 func (m *Matrix) Sparse() bool { return m.Start != nil }
 
+// Fits reports whether the rows are those of a model of so many features: sparse
+// ones may end earlier.
+func (m *Matrix) Fits(features int) bool {
+	return m.Cols == features || m.Sparse() && m.Cols < features
+}
+
 // Row gives row i with all its Cols values. What a sparse row does not store is
 // 0, as the first-party algorithms take it; the row is then written into room,
 // which has Cols values. That of a dense matrix is its own memory.

@@ -13,7 +13,7 @@ import (
 // a client error: of another length, sparse ones of a greater one, and such as
 // hold NaN or infinity.
 func CheckRows(rows *algo.Matrix, d int) error {
-	if rows.Cols != d && (!rows.Sparse() || rows.Cols > d) {
+	if !rows.Fits(d) {
 		return algo.ClientErrorf("a row has %d features, but the model has %d", rows.Cols, d)
 	}
 	for at, v := range rows.Values {

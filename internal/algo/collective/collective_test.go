@@ -163,6 +163,32 @@ func TestScatter(t *testing.T) {
 	}))
 }
 
+func TestPlaceAndGatherFloats(t *testing.T) {
+	for _, hosts := range []int{1, 3} {
+		everyoneWell(t, together(t, options(t, hosts), func(g *Group) error {
+			r := g.Rank()
+			before, all, err := g.Place(t.Context(), r+1)
+			if err != nil || before != r*(r+1)/2 || all != hosts*(hosts+1)/2 {
+				return fmt.Errorf("host %d of %d is at %d of %d: %w", r, hosts, before, all, err)
+			}
+			parts, err := g.AllGatherFloats(t.Context(), slices.Repeat([]float32{float32(r) / 3}, r))
+			if err != nil {
+				return err
+			}
+			for rank, part := range parts {
+				if !slices.Equal(part, slices.Repeat([]float32{float32(rank) / 3}, rank)) {
+					return fmt.Errorf("host %d has sent %v", rank, part)
+				}
+			}
+			return nil
+		}))
+	}
+	var alone *Group
+	if before, all, err := alone.Place(t.Context(), 4); before != 0 || all != 4 || err != nil {
+		t.Errorf("alone: %d of %d, %v", before, all, err)
+	}
+}
+
 func TestGatherAndBroadcast(t *testing.T) {
 	long := bytes.Repeat([]byte("0123456789abcdef"), maxPayload/16*2+5)
 	text := func(rank int) []byte {

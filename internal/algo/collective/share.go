@@ -4,7 +4,9 @@ package collective
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"math"
 )
 
 // AllGather gives every host what each of them has, by rank. The slices are
@@ -24,6 +26,43 @@ func (g *Group) AllGather(ctx context.Context, own []byte) ([][]byte, error) {
 		return nil, err
 	}
 	return all, nil
+}
+
+// AllGatherFloats is AllGather of numbers.
+func (g *Group) AllGatherFloats(ctx context.Context, own []float32) ([][]float32, error) {
+	b := make([]byte, 0, 4*len(own))
+	for _, v := range own {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
+	}
+	parts, err := g.AllGather(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	all := make([][]float32, len(parts))
+	for rank, b := range parts {
+		all[rank] = make([]float32, len(b)/4)
+		for i := range all[rank] {
+			all[rank][i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+		}
+	}
+	return all, nil
+}
+
+// Place tells each host, which brings n of something, how many those before it
+// bring and how many there are in all.
+func (g *Group) Place(ctx context.Context, n int) (before, all int, err error) {
+	counts := make([]int64, g.Size())
+	counts[g.Rank()] = int64(n)
+	if err := g.SumInts(ctx, counts); err != nil {
+		return 0, 0, err
+	}
+	for rank, n := range counts {
+		if rank < g.Rank() {
+			before += int(n)
+		}
+		all += int(n)
+	}
+	return before, all, nil
 }
 
 // Gather gives the first host what each of them has, by rank, and the others

@@ -118,16 +118,8 @@ func (w *work) load(name string) (*table, error) {
 		return nil, err
 	}
 	t := &table{Matrix: sparse(m)}
-	counts := make([]int64, w.in.Peers.Size())
-	counts[w.in.Peers.Rank()] = int64(t.Rows)
-	if err := w.in.Peers.SumInts(w.all, counts); err != nil {
+	if t.from, t.total, err = w.in.Peers.Place(w.all, t.Rows); err != nil {
 		return nil, err
-	}
-	for rank, n := range counts {
-		if rank < w.in.Peers.Rank() {
-			t.from += int(n)
-		}
-		t.total += int(n)
 	}
 	if t.total == 0 {
 		return nil, algo.ClientErrorf("%s channel: %w on any host", name, data.ErrNoRows)

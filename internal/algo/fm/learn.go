@@ -6,7 +6,6 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
@@ -240,16 +239,9 @@ func (w *work) each(n, cost int, do func(i int)) {
 		}
 		return
 	}
-	var wait sync.WaitGroup
-	for p := 1; p < threads; p++ {
-		wait.Go(func() {
-			for i := p * n / threads; i < (p+1)*n/threads; i++ {
-				do(i)
-			}
-		})
-	}
-	for i := range n / threads {
-		do(i)
-	}
-	wait.Wait()
+	vec.Parallel(threads, threads, func(_, p int) {
+		for i := p * n / threads; i < (p+1)*n/threads; i++ {
+			do(i)
+		}
+	})
 }

@@ -5,7 +5,6 @@ package fm
 import (
 	"context"
 	"math"
-	"sync"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/firstparty"
@@ -62,23 +61,17 @@ func (m *Model) PredictInto(ctx context.Context, rows *algo.Matrix, values []flo
 	if len(rows.Values)*m.factors >= manyValues {
 		parts = 8
 	}
-	var wait sync.WaitGroup
-	some := func(from, to int) {
+	vec.Parallel(parts, parts, func(_, p int) {
 		room := m.room()
-		for i := from; i < to; i++ {
+		for i := p * rows.Rows / parts; i < (p+1)*rows.Rows/parts; i++ {
 			m.answer(m.score(rows, i, room), out[i*width:(i+1)*width])
 		}
-	}
-	for p := 1; p < parts; p++ {
-		wait.Go(func() { some(p*rows.Rows/parts, (p+1)*rows.Rows/parts) })
-	}
-	some(0, rows.Rows/parts)
-	wait.Wait()
+	})
 	return algo.Prediction{Values: out, Width: width}, ctx.Err()
 }
 
 func (m *Model) check(rows *algo.Matrix) error {
-	if rows.Sparse() && rows.Cols <= len(m.linear) || rows.Cols == len(m.linear) {
+	if rows.Fits(len(m.linear)) {
 		return nil
 	}
 	return algo.ClientErrorf("the rows have %d features, but the model has %d", rows.Cols, len(m.linear))

@@ -7,7 +7,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"sync"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo/firstparty"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
@@ -157,30 +156,12 @@ func (t *trainer) schedule() float32 {
 // block is how many examples a goroutine takes at once.
 const block = 512
 
-// parallel calls do for the stretches of n, whose ends do not hang on threads.
-func parallel(n, size, threads int, do func(from, to int)) {
-	next := make(chan int)
-	var wait sync.WaitGroup
-	for range max(1, min(threads, (n+size-1)/size)) {
-		wait.Go(func() {
-			for from := range next {
-				do(from, min(from+size, n))
-			}
-		})
-	}
-	for from := 0; from < n; from += size {
-		next <- from
-	}
-	close(next)
-	wait.Wait()
-}
-
 // forward fills states, and the slope of each example's loss.
 func (t *trainer) forward() (all tally) {
 	n, d := len(t.examples), t.m.dim
 	tallies := make([]tally, (n+block-1)/block)
 	scale := 1 / float32(n)
-	parallel(n, block, t.threads, func(from, to int) {
+	vec.Stretches(t.threads, n, block, func(_, from, to int) {
 		part := make([][]float32, len(t.states))
 		for l := range part {
 			part[l] = t.states[l][from*d : to*d]
@@ -212,7 +193,7 @@ func (t *trainer) forward() (all tally) {
 // entities.
 func (t *trainer) entities(rate, decay float32) {
 	d := t.m.dim
-	parallel(len(t.examples), block, t.threads, func(from, to int) {
+	vec.Stretches(t.threads, len(t.examples), block, func(_, from, to int) {
 		clear(t.grads[from*d : to*d])
 		for i := from; i < to; i++ {
 			vec.Axpy(t.examples[i].slope, t.m.entityVector(t.examples[i].entity), t.grads[i*d:(i+1)*d])
@@ -238,7 +219,7 @@ func (t *trainer) update(to *table, rate, decay float32, rowOf func(i int) uint3
 		}
 	}
 	starts = append(starts, len(order))
-	parallel(len(starts)-1, 64, t.threads, func(from, till int) {
+	vec.Stretches(t.threads, len(starts)-1, 64, func(_, from, till int) {
 		sum := make([]float32, to.dim)
 		for r := from; r < till; r++ {
 			clear(sum)
@@ -262,7 +243,7 @@ func (t *trainer) backward(l int, rate, decay float32) {
 	turnedWeight := make([]float32, d*d)
 	turn(turnedWeight, layer.weight, d, d, 1)
 	slopes := make([]float32, d*d)
-	parallel(d, 16, t.threads, func(from, to int) {
+	vec.Stretches(t.threads, d, 16, func(_, from, to int) {
 		vec.MulT(slopes[from*d:to*d], t.turned[0][from*n:to*n], t.turned[1], to-from, d, n)
 	})
 	biases := make([]float32, d)
@@ -270,7 +251,7 @@ func (t *trainer) backward(l int, rate, decay float32) {
 		vec.Axpy(1, t.grads[i*d:(i+1)*d], biases)
 	}
 	// Of the input: grad·W where it was above 0.
-	parallel(n, block, t.threads, func(from, to int) {
+	vec.Stretches(t.threads, n, block, func(_, from, to int) {
 		vec.MulT(t.room[from*d:to*d], t.grads[from*d:to*d], turnedWeight, to-from, d, d)
 		for i := from * d; i < to*d; i++ {
 			t.grads[i] = 0
@@ -287,7 +268,7 @@ func (t *trainer) backward(l int, rate, decay float32) {
 
 // turn writes the transpose of the n×d matrix v.
 func turn(out, v []float32, n, d, threads int) {
-	parallel(n, block, threads, func(from, to int) {
+	vec.Stretches(threads, n, block, func(_, from, to int) {
 		for i := from; i < to; i++ {
 			for j, x := range v[i*d : (i+1)*d] {
 				out[j*n+i] = x

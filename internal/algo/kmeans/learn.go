@@ -242,8 +242,8 @@ func (l *learner) stream(ctx context.Context) (stopped bool, err error) {
 // move draws each centre towards the mean of the rows of a batch that are its
 // own. keep is what is left of the weight of earlier rows.
 func (l *learner) move(keep float64) {
-	vec.Parallel(l.threads, (l.many+moveBlock-1)/moveBlock, func(_, b int) {
-		for c := b * moveBlock; c < min((b+1)*moveBlock, l.many); c++ {
+	vec.Stretches(l.threads, l.many, moveBlock, func(_, from, to int) {
+		for c := from; c < to; c++ {
 			l.seen[c] *= keep
 			n := l.count[c]
 			if n == 0 {

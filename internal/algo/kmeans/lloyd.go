@@ -102,8 +102,7 @@ func (f *fit) assign(centres []float32) float64 {
 		metric = nearest.InnerProduct
 	}
 	f.set.Reset(metric, centres, f.K, f.p.D)
-	vec.Parallel(f.Threads, (f.p.N+fitBlock-1)/fitBlock, func(worker, b int) {
-		from, to := b*fitBlock, min((b+1)*fitBlock, f.p.N)
+	vec.Stretches(f.Threads, f.p.N, fitBlock, func(worker, from, to int) {
 		f.set.Nearest(&f.work[worker], f.p.V[from*f.p.D:to*f.p.D], to-from, f.at[from:to], f.distance[from:to])
 	})
 	loss := 0.0
@@ -245,16 +244,5 @@ func draw(weight []float64, rng *rand.Rand) int {
 	if !(sum > 0) || math.IsInf(sum, 1) {
 		return rng.IntN(len(weight))
 	}
-	left := rng.Float64() * sum
-	last := 0
-	for i, w := range weight {
-		if w > 0 {
-			if left < w {
-				return i
-			}
-			left -= w
-			last = i
-		}
-	}
-	return last
+	return at(weight, rng.Float64()*sum)
 }

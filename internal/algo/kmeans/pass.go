@@ -81,11 +81,11 @@ func (p *passes) run(ctx context.Context, t *table, rows []int32, centres []floa
 	})
 	p.told = slices.Grow(p.told[:0], size+2)[:size+2]
 	clear(p.told)
-	vec.Parallel(p.threads, (size+1+addBlock-1)/addBlock, func(_, b int) {
+	vec.Stretches(p.threads, size+1, addBlock, func(_, from, to int) {
 		for lane := range lanes {
-			from := p.sums[lane*(size+1) : (lane+1)*(size+1)]
-			for i := b * addBlock; i < min((b+1)*addBlock, size+1); i++ {
-				p.told[i] += from[i]
+			sums := p.sums[lane*(size+1) : (lane+1)*(size+1)]
+			for i := from; i < to; i++ {
+				p.told[i] += sums[i]
 			}
 		}
 	})

@@ -101,9 +101,9 @@ func (t *table) distances(rows []int32, c []float32, near []float64, threads int
 	for _, v := range c {
 		whole += float64(v) * float64(v)
 	}
-	vec.Parallel(threads, (len(rows)+block-1)/block, func(_, b int) {
+	vec.Stretches(threads, len(rows), block, func(_, from, to int) {
 		x := make([]float32, t.Cols)
-		for i := b * block; i < min((b+1)*block, len(rows)); i++ {
+		for i := from; i < to; i++ {
 			row := int(rows[i])
 			if t.Sparse() {
 				near[i] = min(near[i], t.sparseDistance(row, c, whole))

@@ -79,8 +79,7 @@ func some(v []float32, n, d, most int, rng *rand.Rand) []float32 {
 func (v *inverted) assign(vectors []float32, threads int) []int32 {
 	list, distance := make([]int32, v.n), make([]float32, v.n)
 	works := make([]nearest.Work, max(1, threads))
-	vec.Parallel(threads, (v.n+searchBlock-1)/searchBlock, func(worker, b int) {
-		from, to := b*searchBlock, min((b+1)*searchBlock, v.n)
+	vec.Stretches(threads, v.n, searchBlock, func(worker, from, to int) {
 		v.coarse.set.Nearest(&works[worker], vectors[from*v.d:to*v.d], to-from, list[from:to], distance[from:to])
 	})
 	v.start = make([]int, v.coarse.n+1)

@@ -10,7 +10,6 @@ package knn
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -138,21 +137,14 @@ func (m *Model) sample(ctx context.Context, in algo.Input, p across.Part, size i
 	if in.Peers.Size() == 1 {
 		return v, labels, nil
 	}
-	parts, err := in.Peers.AllGather(context.WithoutCancel(ctx), appendFloats(appendFloats(nil, labels), v))
+	parts, err := in.Peers.AllGatherFloats(context.WithoutCancel(ctx), append(labels, v...))
 	if err != nil {
 		return nil, nil, err
 	}
 	v, labels = make([]float32, 0, size*d), make([]float32, 0, size)
-	for _, b := range parts {
-		n := len(b) / 4 / (d + 1)
-		for i := range len(b) / 4 {
-			x := math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
-			if i < n {
-				labels = append(labels, x)
-			} else {
-				v = append(v, x)
-			}
-		}
+	for _, part := range parts {
+		n := len(part) / (d + 1)
+		labels, v = append(labels, part[:n]...), append(v, part[n:]...)
 	}
 	return v, labels, nil
 }

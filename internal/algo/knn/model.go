@@ -209,10 +209,9 @@ func (m *Model) PredictInto(_ context.Context, rows *algo.Matrix, values []float
 
 // parallel does work for n rows in blocks, on up to threads goroutines.
 func (m *Model) parallel(threads, n int, do func(w *work, from, to int)) {
-	block := m.block(n, threads)
-	vec.Parallel(threads, (n+block-1)/block, func(_, b int) {
+	vec.Stretches(threads, n, m.block(n, threads), func(_, from, to int) {
 		w := m.works.Get().(*work)
-		do(w, b*block, min((b+1)*block, n))
+		do(w, from, to)
 		m.works.Put(w)
 	})
 }

@@ -97,9 +97,7 @@ func checkCounts(rows *algo.Matrix) error {
 const some = 256
 
 // each calls do for stretches of 0 to n on up to threads goroutines.
-func each(threads, n int, do func(worker, from, to int)) {
-	vec.Parallel(threads, (n+some-1)/some, func(worker, part int) { do(worker, part*some, min((part+1)*some, n)) })
-}
+func each(threads, n int, do func(worker, from, to int)) { vec.Stretches(threads, n, some, do) }
 
 // byDocument writes, for each document, the sum of its counts' rows of q (words ×
 // width), each times its count over the document's length: docs × width.

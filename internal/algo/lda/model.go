@@ -106,7 +106,7 @@ func (m *Model) MemoryBytes() int64 { return int64(4 * (len(m.beta) + len(m.t.by
 
 // CheckRows refuses rows of another width, and counts that are none.
 func (m *Model) CheckRows(_ string, rows *algo.Matrix) error {
-	if rows.Cols != m.words && (!rows.Sparse() || rows.Cols > m.words) {
+	if !rows.Fits(m.words) {
 		return algo.ClientErrorf("a row has %d features, the model has feature_dim %d", rows.Cols, m.words)
 	}
 	if err := checkCounts(rows); err != nil {

@@ -6,10 +6,10 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"sync"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/firstparty"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
 
 // Model is a linear model of one or several outputs. It does not change and is
@@ -64,22 +64,15 @@ func (m *Model) PredictInto(ctx context.Context, rows *algo.Matrix, values []flo
 	if len(rows.Values)*m.classes >= manyValues {
 		parts = 8
 	}
-	var wait sync.WaitGroup
-	for p := range parts {
-		from, to := p*rows.Rows/parts, (p+1)*rows.Rows/parts
-		if p == parts-1 {
-			m.predict(rows, from, to, width, out)
-			break
-		}
-		wait.Go(func() { m.predict(rows, from, to, width, out) })
-	}
-	wait.Wait()
+	vec.Parallel(parts, parts, func(_, p int) {
+		m.predict(rows, p*rows.Rows/parts, (p+1)*rows.Rows/parts, width, out)
+	})
 	return algo.Prediction{Values: out, Width: width}, ctx.Err()
 }
 
 // check refuses rows of another shape than the model's.
 func (m *Model) check(rows *algo.Matrix) error {
-	if rows.Sparse() && rows.Cols <= m.features || rows.Cols == m.features {
+	if rows.Fits(m.features) {
 		return nil
 	}
 	return algo.ClientErrorf("the rows have %d features, but the model has %d", rows.Cols, m.features)

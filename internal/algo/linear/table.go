@@ -73,20 +73,13 @@ func (w *work) loadAll() error {
 
 // agree finds how many rows and features the hosts have.
 func (w *work) agree(name string, t *table) error {
-	counts := make([]int64, w.in.Peers.Size())
-	counts[w.in.Peers.Rank()] = int64(t.Rows)
-	widest := []float64{float64(max(t.Cols, w.cols))}
-	if err := w.in.Peers.SumInts(w.all, counts); err != nil {
+	var err error
+	if t.from, t.total, err = w.in.Peers.Place(w.all, t.Rows); err != nil {
 		return err
 	}
+	widest := []float64{float64(max(t.Cols, w.cols))}
 	if err := w.in.Peers.MaxFloats(w.all, widest); err != nil {
 		return err
-	}
-	for rank, n := range counts {
-		if rank < w.in.Peers.Rank() {
-			t.from += int(n)
-		}
-		t.total += int(n)
 	}
 	if t.total == 0 {
 		return algo.ClientErrorf("%s channel: %w on any host", name, data.ErrNoRows)

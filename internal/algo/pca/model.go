@@ -93,7 +93,7 @@ func (m *Model) MemoryBytes() int64 { return int64(4 * (len(m.mean) + len(m.v) +
 
 // CheckRows refuses rows of another width.
 func (m *Model) CheckRows(_ string, rows *algo.Matrix) error {
-	if rows.Cols != len(m.mean) && (!rows.Sparse() || rows.Cols > len(m.mean)) {
+	if !rows.Fits(len(m.mean)) {
 		return algo.ClientErrorf("a row has %d features, the model has feature_dim %d", rows.Cols, len(m.mean))
 	}
 	return nil

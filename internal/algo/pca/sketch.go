@@ -187,8 +187,7 @@ func (t *table) hadamard(b block, ell int, z []float32, rng *rand.Rand) {
 	sign := signs(rng, b.n)
 	picked := rng.Perm(size)[:ell]
 	const some = 16 // columns that one goroutine transforms at a time
-	vec.Parallel(t.threads, (t.dims+some-1)/some, func(_, part int) {
-		from, to := part*some, min((part+1)*some, t.dims)
+	vec.Stretches(t.threads, t.dims, some, func(_, from, to int) {
 		wide := to - from
 		x := make([]float32, size*wide)
 		for i := range b.n {

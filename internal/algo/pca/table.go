@@ -134,8 +134,8 @@ func (t *table) blocks(width int, do func(b block) error) error {
 // dense fills b.dense.
 func (t *table) dense(b block) {
 	const some = 64
-	vec.Parallel(t.threads, (b.n+some-1)/some, func(_, part int) {
-		for i := part * some; i < min((part+1)*some, b.n); i++ {
+	vec.Stretches(t.threads, b.n, some, func(_, from, to int) {
+		for i := from; i < to; i++ {
 			t.fill(b.first+i, b.dense[i*t.dims:(i+1)*t.dims])
 		}
 	})
@@ -150,8 +150,8 @@ func (t *table) times(b block, q []float32, k int, out []float32) {
 	off := make([]float32, k) // the mean times q
 	vec.Mul(off, t.mean, q, 1, k, t.dims)
 	const some = 64
-	vec.Parallel(t.threads, (b.n+some-1)/some, func(_, part int) {
-		for r := part * some; r < min((part+1)*some, b.n); r++ {
+	vec.Stretches(t.threads, b.n, some, func(_, from, to int) {
+		for r := from; r < to; r++ {
 			row, i := out[r*k:(r+1)*k], t.from+b.first+r
 			for j, v := range off {
 				row[j] = -v
@@ -175,8 +175,7 @@ func (t *table) addTransposed(b block, p []float32, k int, z []float32) {
 		vec.Add(p[r*k:(r+1)*k], sum)
 	}
 	step := max((k+t.threads-1)/t.threads, 16) // columns of z that one goroutine writes
-	vec.Parallel(t.threads, (k+step-1)/step, func(_, part int) {
-		from, to := part*step, min((part+1)*step, k)
+	vec.Stretches(t.threads, k, step, func(_, from, to int) {
 		for r := range b.n {
 			i := t.from + b.first + r
 			for at := t.m.Start[i]; at < t.m.Start[i+1]; at++ {

@@ -3,21 +3,18 @@
 package rcf
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
 	"runtime"
-	"sync"
-	"sync/atomic"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/firstparty"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/npz"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
 
 // Forest is a trained forest.
@@ -42,26 +39,7 @@ func (f *Forest) point(i int32) []float32 {
 
 // bound makes ready what scores need beside the trees themselves.
 func (f *Forest) bound(threads int) {
-	_ = each(context.Background(), len(f.trees), threads, func(t int) { f.trees[t].bound(f) }) // nothing cancels it
-}
-
-// each calls do for every i < n on up to threads goroutines, until ctx ends.
-func each(ctx context.Context, n, threads int, do func(i int)) error {
-	var next atomic.Int64
-	var wait sync.WaitGroup
-	for range min(max(threads, 1), n) {
-		wait.Go(func() {
-			for ctx.Err() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= n {
-					return
-				}
-				do(i)
-			}
-		})
-	}
-	wait.Wait()
-	return ctx.Err()
+	vec.Parallel(threads, len(f.trees), func(_, t int) { f.trees[t].bound(f) })
 }
 
 // MemoryBytes implements algo.Sizer.
@@ -76,7 +54,7 @@ func (f *Forest) MemoryBytes() int64 {
 
 // CheckRows refuses rows of another width.
 func (f *Forest) CheckRows(_ string, rows *algo.Matrix) error {
-	if rows.Cols != f.dims && (!rows.Sparse() || rows.Cols > f.dims) {
+	if !rows.Fits(f.dims) {
 		return fmt.Errorf("a row has %d features, the model has feature_dim %d", rows.Cols, f.dims)
 	}
 	for i, v := range rows.Values {
@@ -93,11 +71,12 @@ const batch = 64
 // Predict gives the anomaly score of each row, the mean over the trees.
 func (f *Forest) Predict(ctx context.Context, rows *algo.Matrix) (algo.Prediction, error) {
 	p := algo.Prediction{Values: make([]float32, rows.Rows), Width: 1}
-	err := each(ctx, (rows.Rows+batch-1)/batch, runtime.GOMAXPROCS(0), func(part int) {
-		from, to := part*batch, min((part+1)*batch, rows.Rows)
-		f.score(rows, from, p.Values[from:to])
+	vec.Stretches(runtime.GOMAXPROCS(0), rows.Rows, batch, func(_, from, to int) {
+		if ctx.Err() == nil {
+			f.score(rows, from, p.Values[from:to])
+		}
 	})
-	return p, err
+	return p, ctx.Err()
 }
 
 // score fills scores for the rows from from on. It goes tree by tree, so that a
@@ -231,19 +210,4 @@ func (f *Forest) check(n node, at, nodes int) error {
 		return errors.New("has no right child")
 	}
 	return nil
-}
-
-func encode(v []float32) []byte {
-	var b bytes.Buffer
-	b.Grow(4 * len(v))
-	_ = binary.Write(&b, binary.LittleEndian, v) // a Buffer takes all
-	return b.Bytes()
-}
-
-func decode(b []byte) []float32 {
-	v := make([]float32, len(b)/4)
-	for i := range v {
-		v[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
-	}
-	return v
 }

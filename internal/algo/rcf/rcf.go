@@ -21,6 +21,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/data"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/firstparty"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
 
 // Algorithm is SageMaker's Random Cut Forest.
@@ -95,19 +96,9 @@ func loadTest(in algo.Input, opts data.Options) (*algo.Matrix, error) {
 // grow draws the samples of all trees from the rows of all hosts and builds the
 // trees. seen is how many rows there are.
 func grow(ctx context.Context, in algo.Input, train *algo.Matrix, trees, size int) (f *Forest, seen int, err error) {
-	counts := make([]int64, in.Peers.Size())
-	counts[in.Peers.Rank()] = int64(train.Rows)
-	if len(counts) > 1 {
-		if err := in.Peers.SumInts(ctx, counts); err != nil {
-			return nil, 0, fmt.Errorf("count the records: %w", err)
-		}
-	}
-	first := 0 // row of this host, of all hosts' rows
-	for rank, n := range counts {
-		if rank < in.Peers.Rank() {
-			first += int(n)
-		}
-		seen += int(n)
+	first, seen, err := in.Peers.Place(ctx, train.Rows) // the first row of this host, of all hosts' rows
+	if err != nil {
+		return nil, 0, fmt.Errorf("count the records: %w", err)
 	}
 	if seen == 0 {
 		return nil, 0, algo.ClientErrorf("train channel: %w on any host", data.ErrNoRows)
@@ -124,12 +115,15 @@ func grow(ctx context.Context, in algo.Input, train *algo.Matrix, trees, size in
 			samples[t][i] = index[row]
 		}
 	}
-	err = each(ctx, trees, in.Threads, func(t int) {
+	vec.Parallel(in.Threads, trees, func(_, t int) {
+		if ctx.Err() != nil {
+			return
+		}
 		b := builder{f: f, rng: rand.New(rand.NewPCG(seed, uint64(t)))}
 		b.build(samples[t])
 		f.trees[t] = b.tree
 	})
-	if err != nil {
+	if err := ctx.Err(); err != nil {
 		return nil, 0, err
 	}
 	f.bound(in.Threads)
@@ -183,15 +177,11 @@ func gather(ctx context.Context, in algo.Input, train *algo.Matrix, rows []int32
 	if in.Peers.Size() == 1 {
 		return own, nil
 	}
-	parts, err := in.Peers.AllGather(ctx, encode(own))
+	parts, err := in.Peers.AllGatherFloats(ctx, own)
 	if err != nil {
 		return nil, fmt.Errorf("gather the sample: %w", err)
 	}
-	points := make([]float32, 0, len(rows)*train.Cols)
-	for _, part := range parts {
-		points = append(points, decode(part)...)
-	}
-	return points, nil
+	return slices.Concat(parts...), nil
 }
 
 // evaluate scores the labelled rows of test. A row is called anomalous when its

@@ -150,7 +150,16 @@ func grow(s []float32, n int) []float32 {
 	return s[:n]
 }
 
-// Parallel calls do for every i < n on up to threads goroutines, numbered from 0.
+// Stretches calls do for the stretches of size of 0 to n, the last of which may be
+// shorter, on up to threads goroutines, numbered from 0. The ends do not hang on
+// threads.
+func Stretches(threads, n, size int, do func(worker, from, to int)) {
+	Parallel(threads, (n+size-1)/size, func(worker, i int) { do(worker, i*size, min((i+1)*size, n)) })
+}
+
+// Parallel calls do once for every i < n on up to threads goroutines, numbered
+// from 0. Which one gets which i is not fixed: callers keep their results
+// independent of it.
 func Parallel(threads, n int, do func(worker, i int)) {
 	if threads = min(threads, n); threads <= 1 {
 		for i := range n {

@@ -52,3 +52,24 @@ func naive(a, b View, m, n, k int) []float64 {
 	}
 	return c
 }
+
+func TestStretches(t *testing.T) {
+	for _, threads := range []int{1, 3} {
+		for _, n := range []int{0, 1, 7, 8, 9, 100} {
+			seen := make([]int, n)
+			Stretches(threads, n, 8, func(worker, from, to int) {
+				if worker < 0 || worker >= threads || from%8 != 0 || to != min(from+8, n) {
+					t.Errorf("worker %d of %d has %d to %d of %d", worker, threads, from, to, n)
+				}
+				for i := from; i < to; i++ {
+					seen[i]++
+				}
+			})
+			for i, times := range seen {
+				if times != 1 {
+					t.Errorf("%d of %d is done %d times", i, n, times)
+				}
+			}
+		}
+	}
+}

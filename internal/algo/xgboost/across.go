@@ -8,6 +8,8 @@ import (
 	"math"
 	"slices"
 	"sort"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
 
 // Over several hosts each adds up its own rows, and each weighs the splits of
@@ -85,7 +87,7 @@ func (g *grower) expandAcross(ctx context.Context, batch, children []*openNode, 
 		if err := g.exchange(ctx, hists); err != nil {
 			return err
 		}
-		each(g.threads, len(part), func(_, i int) {
+		vec.Parallel(g.threads, len(part), func(_, i int) {
 			parent, few, many := part[i].parent, part[i].few, part[i].many
 			many.hist, parent.hist = parent.hist, nil
 			lo, hi := g.share()
@@ -131,7 +133,7 @@ func (g *grower) exchange(ctx context.Context, hists []histogram) error {
 		lo, hi := g.b.ptr[g.parts[h]], g.b.ptr[g.parts[h+1]]
 		bounds[h+1] = bounds[h] + 2*len(hists)*int(hi-lo)
 	}
-	each(g.threads, hosts*len(hists), func(_, i int) {
+	vec.Parallel(g.threads, hosts*len(hists), func(_, i int) {
 		h, k := i/len(hists), i%len(hists)
 		lo, hi := g.b.ptr[g.parts[h]], g.b.ptr[g.parts[h+1]]
 		to := g.wire[bounds[h]+2*k*int(hi-lo):][:2*(hi-lo)]
@@ -143,7 +145,7 @@ func (g *grower) exchange(ctx context.Context, hists []histogram) error {
 		return err
 	}
 	lo, hi := g.share()
-	each(g.threads, len(hists), func(_, k int) {
+	vec.Parallel(g.threads, len(hists), func(_, k int) {
 		from := g.wire[bounds[g.place.peers.Rank()]+2*k*int(hi-lo):]
 		for j := range hists[k][lo:hi] {
 			hists[k][int(lo)+j] = sums{from[2*j], from[2*j+1]}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/collective"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
 
 // median is XGBoost's: without weights it lies between the two values in the
@@ -98,7 +99,7 @@ func (t *booster) leavesToMedians(ctx context.Context, grown *grown, k int) erro
 		}
 	}
 	found := make([]float64, 2*nodes) // medians, and how many hosts have one
-	each(t.workers, nodes, func(_, at int) {
+	vec.Parallel(t.workers, nodes, func(_, at int) {
 		if len(rows[at]) == 0 {
 			return
 		}

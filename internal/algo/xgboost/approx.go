@@ -11,6 +11,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/spill"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
 
 // sketcher grows trees by histogram, with bins made anew for each: tree_method
@@ -100,7 +101,7 @@ func (s *sketcher) rebin(ctx context.Context, pairs []gradPair) error {
 func (s *sketcher) cut(ctx context.Context, heavy []int) (cutting, error) {
 	if s.columns == nil {
 		s.columns = columnsWithRows(s.m)
-		each(s.threads, len(s.columns), func(_, f int) { s.columns[f].sort() })
+		vec.Parallel(s.threads, len(s.columns), func(_, f int) { s.columns[f].sort() })
 	}
 	maxBin := limitBins(s.maxBin)
 	c := cutting{make([][]float32, s.m.Cols), s.plain.missing}
@@ -111,7 +112,7 @@ func (s *sketcher) cut(ctx context.Context, heavy []int) (cutting, error) {
 		}
 	}
 	if s.t.peers.Size() == 1 {
-		each(s.threads, s.m.Cols, func(_, f int) { finish(f, s.columns[f].runs(heavy)) })
+		vec.Parallel(s.threads, s.m.Cols, func(_, f int) { finish(f, s.columns[f].runs(heavy)) })
 		return c, nil
 	}
 	most := summaryRuns * maxBin
@@ -126,7 +127,7 @@ func (s *sketcher) cut(ctx context.Context, heavy []int) (cutting, error) {
 	for from := 0; from < s.m.Cols; from += group {
 		n := min(group, s.m.Cols-from)
 		told := make([][]byte, n)
-		each(s.threads, n, func(_, i int) {
+		vec.Parallel(s.threads, n, func(_, i int) {
 			column := &s.columns[from+i]
 			told[i] = appendSummary(nil, len(column.rows) < s.m.Rows, thinRuns(column.runs(heavy), most))
 		})
@@ -134,7 +135,7 @@ func (s *sketcher) cut(ctx context.Context, heavy []int) (cutting, error) {
 		if err != nil {
 			return c, fmt.Errorf("find common bins: %w", err)
 		}
-		each(s.threads, n, func(_, i int) { finish(from+i, features[i]) })
+		vec.Parallel(s.threads, n, func(_, i int) { finish(from+i, features[i]) })
 	}
 	return c, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/collective"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
 
 // watched is a data set whose metrics are shown each round.
@@ -318,7 +319,7 @@ func (t *booster) addTree(ctx context.Context, pairs []gradPair, k int) error {
 
 // addLeaves adds to margins, rows×width, at column k the leaf of every row.
 func (g *grower) addLeaves(t *grown, margins []float32, width, k int) {
-	each(g.threads, len(t.leaves), func(_, i int) {
+	vec.Parallel(g.threads, len(t.leaves), func(_, i int) {
 		leaf := t.leaves[i]
 		v := t.value[leaf.id]
 		for _, r := range g.rows[leaf.lo:leaf.hi] {

@@ -5,6 +5,7 @@ package xgboost
 import (
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/spill"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
 
 // gathered is how many columns of a dense matrix one worker copies out at once:
@@ -35,7 +36,7 @@ func eachColumn(memory *spill.Space, m *algo.Matrix, threads, lo, hi int, f func
 	type space struct{ values, tmp []float32 }
 	group, workers := abreast(memory, m.Rows, hi-lo, threads)
 	spaces := make([]space, workers)
-	each(workers, (hi-lo+group-1)/group, func(worker, i int) {
+	vec.Parallel(workers, (hi-lo+group-1)/group, func(worker, i int) {
 		from := lo + i*group
 		n := min(group, hi-from)
 		s := &spaces[worker]
@@ -107,7 +108,7 @@ func sparseColumns(memory *spill.Space, m *algo.Matrix, threads, lo int, start [
 		spill.Rest(memory, m.Values[from:to])
 	}
 	spaces := make([][]float32, max(threads, 1))
-	each(threads, n, func(worker, i int) {
+	vec.Parallel(threads, n, func(worker, i int) {
 		if spaces[worker] == nil {
 			spaces[worker] = make([]float32, longest)
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
 
 // exact grows trees level by level by weighing every bound between two values
@@ -117,7 +118,7 @@ func newExact(m *algo.Matrix, p regular, prune bool, threads int, seed uint64) (
 		at: make([]posted, m.Rows), was: make([]int32, m.Rows), leaf: make([]int32, m.Rows), workers: make([]reader, threads),
 	}
 	wrong := make([]bool, m.Cols)
-	each(threads, m.Cols, func(_, f int) {
+	vec.Parallel(threads, m.Cols, func(_, f int) {
 		wrong[f] = hasInfinity(x.columns[f].values)
 		x.columns[f].sort()
 	})
@@ -215,7 +216,7 @@ func (x *exact) level(t *grown, g *grower, level []*openNode, columns *columns) 
 		w.of, w.scans, w.bids = slices.Clone(evaluators), make([]scan, len(level)), make([]bid, len(level))
 	}
 	features, open := x.open(level, allowed, columns)
-	each(x.threads, len(features), func(worker, i int) {
+	vec.Parallel(x.threads, len(features), func(worker, i int) {
 		f := features[i]
 		x.workers[worker].read(x, int(f), level, open(f))
 	})
@@ -374,7 +375,7 @@ func (x *exact) move(level []*openNode, bids []bid, places [][2]int32, next []*o
 	slices.Sort(features)
 	features = slices.Compact(features)
 	// Each row is moved by the one feature of its node.
-	each(x.threads, len(features), func(_, k int) {
+	vec.Parallel(x.threads, len(features), func(_, k int) {
 		f := features[k]
 		c := &x.columns[f]
 		for i, r := range c.rows {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/spill"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
 
 // block is how many rows are put into their bins together: they fit the cache.
@@ -17,9 +18,7 @@ func (b *binned) fillBytes(memory *spill.Space, m *algo.Matrix, threads int) (er
 	if b.bytes, err = spill.Make[uint8](memory, m.Rows*m.Cols); err != nil {
 		return err
 	}
-	each(threads, (m.Rows+block-1)/block, func(_, i int) {
-		lo := i * block
-		hi := min(lo+block, m.Rows)
+	vec.Stretches(threads, m.Rows, block, func(_, lo, hi int) {
 		if m.Sparse() {
 			b.spread(m, lo, hi)
 			return
@@ -46,9 +45,7 @@ func (b *binned) fillWords(memory *spill.Space, m *algo.Matrix, threads int) (er
 	if b.words, err = spill.Make[uint64](memory, m.Rows*b.stride); err != nil {
 		return err
 	}
-	each(threads, (m.Rows+block-1)/block, func(_, i int) {
-		lo := i * block
-		hi := min(lo+block, m.Rows)
+	vec.Stretches(threads, m.Rows, block, func(_, lo, hi int) {
 		for f := range m.Cols {
 			word, shift := f>>3, f&7*8
 			for i, bin := range b.bytes[f*b.rows+lo : f*b.rows+hi] {

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
 
 // forest is flattened trees and what is needed to walk them.
@@ -141,9 +142,9 @@ func (f *forest) add(ctx context.Context, m *algo.Matrix, margins []float32, thr
 		}
 		return ctx.Err()
 	}
-	each(threads, (m.Rows+batch-1)/batch, func(_, i int) {
+	vec.Stretches(threads, m.Rows, batch, func(_, lo, hi int) {
 		if ctx.Err() == nil {
-			f.addRows(m, margins, i*batch, min((i+1)*batch, m.Rows))
+			f.addRows(m, margins, lo, hi)
 		}
 	})
 	return ctx.Err()

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
 
 // grower grows trees over one training matrix.
@@ -264,7 +265,7 @@ func (g *grower) open(batch, children []*openNode, columns *columns) {
 		g.build(few, few.hist, columns)
 		built[i] = true
 	}, func(int, int) {})
-	each(g.threads, len(batch), func(worker, i int) {
+	vec.Parallel(g.threads, len(batch), func(worker, i int) {
 		parent := batch[i]
 		few, many := small(i)
 		switch {
@@ -305,7 +306,7 @@ func (g *grower) apart(n int, big func(i int) bool, alone func(i int), beside fu
 			small = append(small, i)
 		}
 	}
-	each(g.threads, len(small), func(worker, i int) { beside(worker, small[i]) })
+	vec.Parallel(g.threads, len(small), func(worker, i int) { beside(worker, small[i]) })
 }
 
 // evaluate finds the best split of n, and gives its histogram back when there
@@ -324,7 +325,7 @@ func (g *grower) build(n *openNode, into histogram, columns *columns) {
 	const chunk = 8 * packRows
 	rows := g.rows[n.lo:n.hi]
 	used := make([]bool, len(g.scratch))
-	each(g.threads, (len(rows)+chunk-1)/chunk, func(worker, i int) {
+	vec.Stretches(g.threads, len(rows), chunk, func(worker, from, to int) {
 		h, s := into, g.scratch[worker]
 		if worker > 0 {
 			h = s.local
@@ -333,7 +334,7 @@ func (g *grower) build(n *openNode, into histogram, columns *columns) {
 				used[worker] = true
 			}
 		}
-		g.b.fill(h, rows[i*chunk:min((i+1)*chunk, len(rows))], &g.q, columns.groups, s)
+		g.b.fill(h, rows[from:to], &g.q, columns.groups, s)
 	})
 	for worker, s := range g.scratch {
 		if used[worker] {

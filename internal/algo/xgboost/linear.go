@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
 
 // linearBooster is the name of the booster whose rounds improve one linear
@@ -127,7 +128,7 @@ func (t *booster) learnLinear(pairs [][]gradPair) error {
 	if len(pairs) >= t.workers {
 		inner = 1
 	}
-	each(t.workers, len(pairs), func(_, k int) {
+	vec.Parallel(t.workers, len(pairs), func(_, k int) {
 		of := pairs[k]
 		bias := &m.linear[m.features*m.width+k]
 		g, h := l.sums(of, nil, nil, inner)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
 
 // top is how many places of a ranking a metric looks at, XGBoost's 32 where its
@@ -81,7 +82,7 @@ func grouped(name string, o *objective) (m metric, ok bool, err error) {
 func overGroups(s *seen, of func(labels, preds []float32) (float64, bool)) (sum, count float64) {
 	groups := groupsOf(s.m)
 	values, counts := make([]float64, len(groups)-1), make([]bool, len(groups)-1)
-	each(s.threads, len(values), func(_, i int) {
+	vec.Parallel(s.threads, len(values), func(_, i int) {
 		if lo, hi := groups[i], groups[i+1]; lo < hi {
 			values[i], counts[i] = of(s.m.Label[lo:hi], s.preds[lo:hi])
 		}

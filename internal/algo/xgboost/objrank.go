@@ -10,6 +10,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/collective"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
 
 // rankPairs is how many rows at the head of a group, as the model ranks them,
@@ -186,7 +187,7 @@ func (o *objective) rank(name string) {
 	}
 	o.whole = func(m *algo.Matrix, margins, _ []float32, into []gradPair, threads int) {
 		groups := groupsOf(m)
-		each(threads, len(groups)-1, func(_, i int) {
+		vec.Parallel(threads, len(groups)-1, func(_, i int) {
 			lo, hi := groups[i], groups[i+1]
 			if lo == hi {
 				return

@@ -2,6 +2,8 @@
 
 package xgboost
 
+import "github.com/sagebrush-ml/sagebrush/internal/algo/vec"
+
 // partition orders the rows of n so that those that go left come first, each
 // side in ascending order, and gives the place where the right ones begin.
 func (g *grower) partition(n *openNode, threads int) int {
@@ -13,7 +15,7 @@ func (g *grower) partition(n *openNode, threads int) int {
 		return n.lo + left
 	}
 	lefts := make([]int, (len(rows)+chunk-1)/chunk)
-	each(threads, len(lefts), func(_, i int) {
+	vec.Parallel(threads, len(lefts), func(_, i int) {
 		hi := min((i+1)*chunk, len(rows))
 		lefts[i] = g.b.part(rows[i*chunk:hi], spare[i*chunk:hi], n.best)
 	})

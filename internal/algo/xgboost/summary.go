@@ -11,6 +11,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/collective"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/spill"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
 
 // run is a value and how many rows have it.
@@ -208,7 +209,7 @@ func cutAcross(ctx context.Context, peers *collective.Group, memory *spill.Space
 		if err != nil {
 			return c, fmt.Errorf("find common bins: %w", err)
 		}
-		each(threads, n, func(_, i int) {
+		vec.Parallel(threads, n, func(_, i int) {
 			f := from + i
 			c.bounds[f] = cutsOfRuns(features[i], binsOf(maxBin, c.missing[f]))
 		})

@@ -2,39 +2,7 @@
 
 package xgboost
 
-import (
-	"sync"
-	"sync/atomic"
-)
-
-// each calls f(worker, i) once for every i in [0,n), on at most threads
-// goroutines. Which worker gets which i is not fixed: callers keep their
-// results independent of it.
-func each(threads, n int, f func(worker, i int)) {
-	threads = min(threads, n)
-	if threads <= 1 {
-		for i := range n {
-			f(0, i)
-		}
-		return
-	}
-	var next atomic.Int64
-	var wait sync.WaitGroup
-	loop := func(worker int) {
-		for {
-			i := int(next.Add(1)) - 1
-			if i >= n {
-				return
-			}
-			f(worker, i)
-		}
-	}
-	for worker := 1; worker < threads; worker++ {
-		wait.Go(func() { loop(worker) })
-	}
-	loop(0)
-	wait.Wait()
-}
+import "github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 
 // span is the rows that one unit of parallel work covers. It is fixed, so that
 // sums taken block by block do not depend on the number of threads.
@@ -42,10 +10,7 @@ const span = 1 << 13
 
 // spans calls f(worker, block, lo, hi) for every block of span rows of n.
 func spans(threads, n int, f func(worker, block, lo, hi int)) {
-	each(threads, (n+span-1)/span, func(worker, block int) {
-		lo := block * span
-		f(worker, block, lo, min(lo+span, n))
-	})
+	vec.Stretches(threads, n, span, func(worker, lo, hi int) { f(worker, lo/span, lo, hi) })
 }
 
 // sumSpans adds f over [0,n) in float64: within each block in row order, then
