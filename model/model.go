@@ -86,4 +86,5 @@ type Member struct {
 	Flat     bool   `json:"flat,omitempty"`
 	Time     string `json:"time,omitempty"`
 	Payload  bool   `json:"evp,omitempty"` // event payload
+	Shown    bool   `json:"sh,omitempty"`  // in an answer even when it is empty
 }

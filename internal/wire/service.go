@@ -125,11 +125,6 @@ type Member struct {
 	shown    bool // in an answer even when it is empty
 }
 
-// shown are strings that the service answers though they are empty and the model
-// does not require them, by structure and member. Python SDK v2 indexes them
-// unasked: Estimator.attach does, and by it the tuner's best_estimator.
-var shown = map[[2]string]bool{{"OutputDataConfig", "KmsKeyId"}: true}
-
 func loadSchema(name string) *Schema {
 	b, err := model.Digest(name)
 	if err != nil {
@@ -160,14 +155,13 @@ func loadSchema(name string) *Schema {
 			w = m.Name
 		}
 		return &Member{Name: m.Name, Shape: shapes[m.Shape], Required: m.Required, Location: m.Location,
-			Wire: w, header: http.CanonicalHeaderKey(w), Stream: m.Stream, Flat: m.Flat, Time: m.Time}
+			Wire: w, header: http.CanonicalHeaderKey(w), Stream: m.Stream, Flat: m.Flat, Time: m.Time, shown: m.Shown}
 	}
 	for n, sh := range d.Shapes {
 		out := shapes[n]
 		out.Members = make([]Member, len(sh.Members))
 		for i := range sh.Members {
 			out.Members[i] = *member(&sh.Members[i])
-			out.Members[i].shown = shown[[2]string{n, out.Members[i].Name}]
 		}
 		out.Elem, out.Key, out.Value = member(sh.Elem), member(sh.Key), member(sh.Value)
 	}

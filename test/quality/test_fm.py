@@ -9,26 +9,17 @@ import pytest
 import scipy.sparse
 from sklearn import linear_model, metrics, preprocessing
 
+from support.records import message, varint
+
 LIBRARY = f"scikit-learn {importlib.metadata.version('scikit-learn')}"
-
-
-def varint(v):
-    out = b""
-    while v > 127:
-        out, v = out + bytes([v & 127 | 128]), v >> 7
-    return out + bytes([v])
-
-
-def field(number, content):
-    return bytes([number << 3 | 2]) + varint(len(content)) + content
 
 
 def sparse(keys, dim, label):
     """A RecordIO-protobuf record of ones at keys."""
     def entry(number, tensor):
-        return field(number, field(1, b"values") + field(2, field(2, tensor)))
-    record = entry(1, field(1, struct.pack(f"<{len(keys)}f", *[1] * len(keys))) + field(2, b"".join(map(varint, keys))) + field(3, varint(dim)))
-    record += entry(2, field(1, struct.pack("<f", label)))
+        return message(number, message(1, b"values") + message(2, message(2, tensor)))
+    record = entry(1, message(1, struct.pack(f"<{len(keys)}f", *[1] * len(keys))) + message(2, b"".join(map(varint, keys))) + message(3, varint(dim)))
+    record += entry(2, message(1, struct.pack("<f", label)))
     return struct.pack("<II", 0xCED7230A, len(record)) + record + bytes(-len(record) % 4)
 
 

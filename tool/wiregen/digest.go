@@ -273,6 +273,7 @@ func (g *gatherer) add(name string) error {
 		if err != nil {
 			return err
 		}
+		mm.Shown = slices.Contains(g.quirks.Shown, g.out.Name+"."+name+"."+m.Name)
 		s.Members = append(s.Members, *mm)
 	}
 	var err error

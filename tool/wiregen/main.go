@@ -28,7 +28,8 @@ type quirks struct {
 		Match string `yaml:"match"`
 		Not   string `yaml:"not"`
 	} `yaml:"patterns"`
-	Open []string `yaml:"open"` // shapes whose enum is left out: "sqs.QueueAttributeName"
+	Open  []string `yaml:"open"`  // shapes whose enum is left out: "sqs.QueueAttributeName"
+	Shown []string `yaml:"shown"` // members that are answered when empty: "sagemaker.OutputDataConfig.KmsKeyId"
 }
 
 func main() {
