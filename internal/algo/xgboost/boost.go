@@ -79,15 +79,12 @@ func boostFrom(ctx context.Context, c *config, peers *collective.Group, from *Mo
 	return t.run(ctx)
 }
 
-// metricsOf gives the metrics to show: the objective's own when none is named,
-// and those that the container computes behind those of XGBoost.
+// metricsOf gives the metrics to show: the objective's own when none of
+// XGBoost's is named, and those that the container computes behind those of
+// XGBoost, which does not hear of them.
 func metricsOf(c *config, o *objective) ([]metric, error) {
-	names := c.metrics
-	if len(names) == 0 {
-		names = []string{o.metric}
-	}
 	var own, custom []metric
-	for _, name := range names {
+	for _, name := range c.metrics {
 		name = strings.TrimSpace(name)
 		m, err := newMetric(name, o)
 		if err != nil {
@@ -98,6 +95,13 @@ func metricsOf(c *config, o *objective) ([]metric, error) {
 		} else {
 			own = append(own, m)
 		}
+	}
+	if len(own) == 0 {
+		m, err := newMetric(o.metric, o)
+		if err != nil {
+			return nil, err
+		}
+		own = append(own, m)
 	}
 	return append(own, custom...), nil
 }

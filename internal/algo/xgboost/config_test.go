@@ -29,7 +29,8 @@ func TestHyperparametersAreRefused(t *testing.T) {
 		raw  map[string]string
 		want string
 	}{
-		{"GPU training", map[string]string{"use_dask_gpu_training": "true"}, "use_dask_gpu_training: true needs GPUs"},
+		{"Dask without a method of GPUs", map[string]string{"use_dask_gpu_training": "true"}, "Dask training is only available for `gpu_hist` training"},
+		{"Dask by exact", map[string]string{"use_dask_gpu_training": "true", "tree_method": "exact"}, "Dask training is only available for `gpu_hist` training"},
 		{"an update by nothing", map[string]string{"process_type": "update"}, "needs updater 'refresh', 'prune' or both"},
 		{"an update that grows", map[string]string{"process_type": "update", "updater": "grow_colmaker"}, "only be used with updater 'refresh' and 'prune'"},
 		{"an update of dart", map[string]string{"process_type": "update", "updater": "prune", "booster": "dart"}, "not dart"},

@@ -30,6 +30,7 @@ type plan struct {
 	update      bool
 	refreshLeaf bool
 	gpu         bool // a GPU was asked for
+	dask        bool // and the hosts that have all rows are to divide them
 	dart        dartPlan
 	biasPenalty float64 // lambda_bias of gblinear
 	categorical []int   // features that hold categories
@@ -37,17 +38,18 @@ type plan struct {
 
 // planFrom reads what the plan says of p into c.
 func (c *config) planFrom(p given) error {
-	if p.String("use_dask_gpu_training") == "true" {
-		return algo.ClientErrorf("Hyperparameter use_dask_gpu_training: true needs GPUs, and Sagebrush trains on the CPU alone; leave it out")
-	}
 	c.plan = plan{
 		update:      p.String("process_type") == "update",
+		dask:        p.String("use_dask_gpu_training") == "true",
 		refreshLeaf: p.Int("refresh_leaf") == 1,
 		dart: dartPlan{
 			rate: p.Float("rate_drop"), skip: p.Float("skip_drop"), one: p.Int("one_drop") == 1,
 			weighted: p.String("sample_type") == "weighted", forest: p.String("normalize_type") == "forest",
 		},
 		biasPenalty: p.Float("lambda_bias"),
+	}
+	if c.dask && !slices.Contains([]string{"gpu_hist", "hist"}, p.String("tree_method")) {
+		return algo.ClientErrorf("Dask training is only available for `gpu_hist` training on GPU instances.")
 	}
 	switch name := p.String("booster"); name {
 	case linearBooster:

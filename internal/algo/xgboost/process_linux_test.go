@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -196,6 +197,38 @@ func TestReplicatedDataIsToldOf(t *testing.T) {
 	for i, c := range all {
 		if code := c.end(t); code != 0 || strings.Contains(c.log.String(), "The train channel is replicated") != (i == 0) {
 			t.Errorf("host %d: exit code %d, log:\n%s", i+1, code, &c.log)
+		}
+	}
+}
+
+// By Dask the hosts divide what all of them have: the model is that of one host.
+func TestDaskDividesReplicatedData(t *testing.T) {
+	params := maps.Clone(jobParams)
+	params["tree_method"], params["use_dask_gpu_training"], params["csv_weights"] = "gpu_hist", "true", "1"
+	run := func(n int) []*container {
+		m := mixed(301, 4, "binary:logistic")
+		m.Weight = make([]float32, m.Rows)
+		for i := range m.Weight {
+			m.Weight[i] = float32(1 + i%3)
+		}
+		all := containers(t, params, "FullyReplicated", slices.Repeat([]string{weightedText(m)}, n), slices.Repeat([]string{weightedText(m)}, n))
+		for i, c := range all {
+			if code := c.end(t); code != 0 || strings.Contains(c.log.String(), "is replicated") {
+				t.Fatalf("%d hosts: host %d exits with %d: %s\n%s", n, i+1, code, c.file("output/failure"), &c.log)
+			}
+		}
+		return all
+	}
+	one, three := run(1)[0], run(3)[0]
+	if !slices.Equal(one.rounds(), three.rounds()) || !bytes.Equal(one.file("model/xgboost-model"), three.file("model/xgboost-model")) {
+		t.Errorf("three hosts:\n%s\none host:\n%s", &three.log, &one.log)
+	}
+	params["csv_weights"] = "0"
+	text := csvText(mixed(50, 3, "binary:logistic"))
+	for i, c := range containers(t, params, "ShardedByS3Key", []string{text, text}, []string{text, text}) {
+		code := c.end(t)
+		if got := string(c.file("output/failure")); code != 1 || !strings.Contains(got, "Dask distributed training requires FullyReplicated data.") {
+			t.Errorf("divided, host %d: exit code %d, failure %q", i+1, code, got)
 		}
 	}
 }

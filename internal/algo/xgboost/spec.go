@@ -71,7 +71,7 @@ func boostParams() []algo.Param {
 		algo.FloatParam("aft_loss_distribution_scale", "1", new(0.0), nil, "scale of the noise of survival:aft"),
 		algo.IntParam("seed", "0", new(-math.Exp2(31)), new(math.Exp2(31)-1), "seed of all random draws").Above().Below(),
 		algo.IntParam("num_parallel_tree", "1", new(1.0), nil, "trees per round and class"),
-		algo.IntParam("csv_weights", "0", new(0.0), new(1.0), "1: the second CSV column is the instance weight"),
+		algo.IntParam("csv_weights", "0", new(0.0), new(1.0), "1: the second CSV column is the weight of the row"),
 		algo.EnumParam("save_model_on_termination", "false", "keep the model when training is stopped", "true", "false"),
 	}
 }
@@ -122,8 +122,9 @@ func otherParams() []algo.Param {
 		algo.EnumParam("deterministic_histogram", "true", "no effect: histograms are always deterministic", "true", "false"),
 		algo.EnumParam("single_precision_histogram", "false", "no effect", "true", "false"),
 		algo.IntParam("prob_buffer_row", "", new(1.0), nil, "no effect").Above(),
-		algo.EnumParam("use_dask_gpu_training", "false", "refused: there are no GPUs", "true", "false"),
+		algo.EnumParam("use_dask_gpu_training", "false", "true: hosts that have all rows divide them; on the CPU", "true", "false"),
 		algo.IntParam("nthread", "", new(1.0), nil, "most threads to use"),
+		algo.IntParam("silent", "", new(0.0), new(1.0), "no effect; AWS takes it up to version 1.3"),
 		algo.IntParam("verbosity", "1", new(0.0), new(3.0), "no effect"),
 		algo.IntParam("_kfold", "", new(2.0), nil, "folds of cross validation"),
 		algo.IntParam("_num_cv_round", "1", new(1.0), nil, "repeats of cross validation"),

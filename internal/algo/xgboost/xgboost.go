@@ -17,7 +17,6 @@ import (
 	"strings"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
-	"github.com/sagebrush-ml/sagebrush/internal/algo/data"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/spill"
 )
 
@@ -45,6 +44,12 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 	if c.gpu {
 		in.Log.Warn("tree_method gpu_hist: Sagebrush trains on the CPU; trees are grown as by hist")
 	}
+	if c.dask {
+		if err := fitsDask(in); err != nil {
+			return nil, err
+		}
+		in.Log.Warn("use_dask_gpu_training: Sagebrush trains on the CPU, by itself")
+	}
 	c.memory = spill.New()
 	defer c.memory.Close()
 	several := in.Peers.Size() > 1
@@ -55,22 +60,14 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	train, err := load(in.Channels["train"], data.Options{Weights: c.csvWeights, Threads: in.Threads, Memory: c.memory, CheckLabel: fits}, several)
+	train, valid, err := loadChannels(in, c, fits, several)
 	if err != nil {
 		return nil, err
-	}
-	var valid *algo.Matrix
-	if ch := in.Channels["validation"]; ch != nil {
-		// Weights are a column of the training data alone, as in the container,
-		// but where the two are put together.
-		if valid, err = load(ch, data.Options{Weights: c.csvWeights && c.folds > 0, Threads: in.Threads, Memory: c.memory, CheckLabel: fits}, several); err != nil {
-			return nil, err
-		}
 	}
 	in.Print("Determined 0 GPU(s) available on the instance.")
 	if several {
 		in.Print("Distributed node training with %d hosts: ['%s']", len(in.Hosts), strings.Join(in.Hosts, "', '"))
-		if !in.Channels["train"].Sharded && in.Peers.Rank() == 0 {
+		if !in.Channels["train"].Sharded && !c.dask && in.Peers.Rank() == 0 {
 			in.Log.Warn("The train channel is replicated: each host learns from all of its rows, which count as often as there are hosts. " +
 				"Use S3DataDistributionType ShardedByS3Key to divide them")
 		}
@@ -167,15 +164,6 @@ func labelsOf(c *config) (func(y float32) error, error) {
 		}
 		return nil
 	}, nil
-}
-
-// load reads a channel. Of several hosts one may have no rows.
-func load(ch *algo.Channel, opts data.Options, several bool) (*algo.Matrix, error) {
-	m, err := data.Load(ch, opts)
-	if several && errors.Is(err, data.ErrNoRows) {
-		return new(algo.Matrix), nil
-	}
-	return m, err
 }
 
 // ensembleVar says, unless it is other than "true", that the models of a folder
