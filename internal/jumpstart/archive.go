@@ -17,6 +17,12 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 )
 
+// The entry points of the programs.
+const (
+	trains = "transfer_learning.py"
+	serves = "inference.py"
+)
+
 //go:embed scripts
 var scripts embed.FS
 
@@ -27,11 +33,14 @@ func sources(m Model, entry string) ([]byte, error) {
 	files := map[string][]byte{
 		"requirements.txt": []byte(strings.Join(m.Requirements, "\n") + "\n"),
 	}
-	for name, from := range map[string]string{
-		entry:        path.Join("scripts", m.Library, entry),
-		"tabular.py": "scripts/tabular.py",
-	} {
-		text, err := scripts.ReadFile(from)
+	from := map[string]string{entry: path.Join("scripts", m.Library, entry), "tabular.py": "scripts/tabular.py"}
+	if entry == trains {
+		for _, name := range m.Modules {
+			from[name] = path.Join("scripts", m.Library, name)
+		}
+	}
+	for name, at := range from {
+		text, err := scripts.ReadFile(at)
 		if err != nil {
 			return nil, fmt.Errorf("sources of %s: %w", m.ID, err)
 		}

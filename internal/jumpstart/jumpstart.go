@@ -34,6 +34,7 @@ type Model struct {
 	Title   string // what it is, in a few words
 
 	Requirements []string // what its programs need beside the image
+	Modules      []string // what its training program imports from its folder
 	Params       []algo.Param
 	Metrics      []algo.Metric
 	Payload      string // a request to try a model of the default kind with
@@ -79,10 +80,10 @@ func (Catalog) Objects(bucket string) (map[string][]byte, error) {
 		if out[at.spec], err = document(specOf(model, m[1])); err != nil {
 			return nil, err
 		}
-		if out[at.training], err = sources(model, "transfer_learning.py"); err != nil {
+		if out[at.training], err = sources(model, trains); err != nil {
 			return nil, err
 		}
-		if out[at.hosting], err = sources(model, "inference.py"); err != nil {
+		if out[at.hosting], err = sources(model, serves); err != nil {
 			return nil, err
 		}
 		if out[at.artifact], err = artifact(model); err != nil {

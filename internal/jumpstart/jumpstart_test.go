@@ -76,6 +76,10 @@ func TestEveryKeyOfASpecIsThere(t *testing.T) {
 	if len(manifest) != len(Models()) {
 		t.Fatalf("%d models in the manifest, and there are %d", len(manifest), len(Models()))
 	}
+	modules := map[string][]string{}
+	for _, m := range Models() {
+		modules[m.ID] = m.Modules
+	}
 	used := map[string]bool{"models_manifest.json": true, "proprietary-sdk-manifest.json": true}
 	for _, h := range manifest {
 		var s spec
@@ -85,12 +89,15 @@ func TestEveryKeyOfASpecIsThere(t *testing.T) {
 		if s.ModelID != h.ModelID || s.Version != h.Version {
 			t.Errorf("%s is of %s %s", h.SpecKey, s.ModelID, s.Version)
 		}
-		for key, entry := range map[string]string{s.TrainingScript: "transfer_learning.py", s.HostingScript: "inference.py", s.TrainingArtifact: "", s.HostingArtifact: ""} {
+		for key, entry := range map[string]string{s.TrainingScript: trains, s.HostingScript: serves, s.TrainingArtifact: "", s.HostingArtifact: ""} {
 			used[key] = true
 			files := unpack(t, objects[key])
 			names := []string{"model.json"}
 			if entry != "" {
 				names = append(names, entry, "tabular.py", "requirements.txt")
+			}
+			if entry == trains {
+				names = append(names, modules[s.ModelID]...)
 			}
 			for _, n := range names {
 				if files[n] == "" {

@@ -10,13 +10,13 @@ func lightGBM() []Model {
 	return []Model{
 		{
 			ID: "lightgbm-classification-model", Version: "1.0.0", Library: "lightgbm", Task: "classification",
-			Title: "LightGBM Classification", Requirements: []string{"lightgbm==4.6.0"}, Params: lightGBMParams(),
+			Title: "LightGBM Classification", Requirements: []string{"lightgbm==4.6.0"}, Modules: []string{"hosts.py"}, Params: lightGBMParams(),
 			Metrics: lightGBMMetrics("binary_logloss", "binary_error", "auc", "average_precision", "multi_logloss", "multi_error", "auc_mu", "cross_entropy"),
 			Payload: "5.1,3.5,1.4,0.2",
 		},
 		{
 			ID: "lightgbm-regression-model", Version: "1.0.0", Library: "lightgbm", Task: "regression",
-			Title: "LightGBM Regression", Requirements: []string{"lightgbm==4.6.0"}, Params: lightGBMParams(),
+			Title: "LightGBM Regression", Requirements: []string{"lightgbm==4.6.0"}, Modules: []string{"hosts.py"}, Params: lightGBMParams(),
 			Metrics: lightGBMMetrics("rmse", "l1", "l2", "huber", "fair"),
 			Payload: "5.1,3.5,1.4,0.2",
 		},
@@ -44,14 +44,14 @@ func lightGBMParams() []algo.Param {
 		algo.EnumParam("boosting", "gbdt", "how trees are boosted", "gbdt", "rf", "dart", "goss"),
 		algo.FloatParam("min_gain_to_split", "0.0", new(0.0), nil, "least gain of a split"),
 		algo.FloatParam("scale_pos_weight", "1.0", new(0.0), nil, "weight of the second of two classes; not with is_unbalance").Above(),
-		algo.EnumParam("tree_learner", "serial", "on one host all are serial", "serial", "feature", "data", "voting"),
+		algo.EnumParam("tree_learner", "serial", "what several hosts divide; serial: data, on one host all are serial", "serial", "feature", "data", "voting"),
 		algo.FloatParam("feature_fraction_bynode", "1.0", new(0.0), new(1.0), "share of the features that a split may use").Above(),
 		algo.EnumParam("is_unbalance", "False", "gives two classes equal weight", "True", "False"),
 		algo.IntParam("max_bin", "255", new(1.0), nil, "most bins of a feature").Above(),
 		algo.FloatParam("tweedie_variance_power", "1.5", new(1.0), new(2.0), "no effect: no loss of the tasks is Tweedie's").Below(),
 		algo.IntParam("num_threads", "0", new(0.0), nil, "threads; 0: as many as the container has processors"),
 		algo.IntParam("verbosity", "1", nil, nil, "what LightGBM says: below 0 fatal errors, 0 warnings, 1 information, above it everything"),
-		algo.EnumParam("use_dask", "False", "training on several hosts; True is refused, as it is not built", "True", "False"),
+		algo.EnumParam("use_dask", "False", "True: several hosts train one model", "True", "False"),
 	}
 }
 

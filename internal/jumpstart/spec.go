@@ -129,7 +129,7 @@ func specOf(m Model, region string) spec {
 		ModelID: m.ID, URL: "https://github.com/sagebrush-ml/sagebrush", Version: m.Version, MinSDK: minSDK, TrainingSupported: true,
 		HostingECR: from, HostingArtifact: at.artifact, HostingScript: at.hosting, HostingUseScript: true, HostingVariants: images,
 		InferenceVariables: []variable{
-			{"SAGEMAKER_PROGRAM", "text", "inference.py", "container", true},
+			{"SAGEMAKER_PROGRAM", "text", serves, "container", true},
 			{"SAGEMAKER_SUBMIT_DIRECTORY", "text", "/opt/ml/model/code", "container", false},
 			{"SAGEMAKER_CONTAINER_LOG_LEVEL", "text", "20", "container", false},
 			{"SAGEMAKER_MODEL_SERVER_TIMEOUT", "text", "3600", "container", false},
@@ -143,7 +143,7 @@ func specOf(m Model, region string) spec {
 		TrainingDependencies: m.Requirements,
 		Hyperparameters: []hyperparameter{
 			{Name: "sagemaker_submit_directory", Type: "text", Default: "/opt/ml/input/data/code/sourcedir.tar.gz", Scope: "container"},
-			{Name: "sagemaker_program", Type: "text", Default: "transfer_learning.py", Scope: "container"},
+			{Name: "sagemaker_program", Type: "text", Default: trains, Scope: "container"},
 			{Name: "sagemaker_container_log_level", Type: "text", Default: "20", Scope: "container"},
 		},
 		DefaultInferenceType: defaultInstanceType, SupportedInferenceType: instanceTypes,

@@ -4,7 +4,9 @@
 import importlib
 import io
 import json
+import os
 import pathlib
+import random
 import re
 import subprocess
 import sys
@@ -78,7 +80,7 @@ class Job:
         return self
 
     def load(self, folder, name):
-        for module in "tabular", "transfer_learning", "inference":
+        for module in "hosts", "tabular", "transfer_learning", "inference":
             sys.modules.pop(module, None)
         with self.patch.context() as here:
             here.syspath_prepend(folder)
@@ -166,9 +168,55 @@ def test_regression_on_folders_with_words(job):
     assert answer["labels"] == ["blue", "green", "red"] and answer["predicted_label"] == ["red"] and len(answer["probabilities"][0]) == 3
 
 
-@pytest.mark.parametrize("hyper, hosts", [({"use_dask": "True"}, ["algo-1"]), ({}, ["algo-1", "algo-2"])])
-def test_several_hosts_are_refused(job, hyper, hosts):
-    assert "(use_dask) is not built" in job.give("lightgbm", "classification", {"training": {"data.csv": b"0,1\n1,2\n"}}, hyper, hosts).train()
+def run_hosts(job, task, parts, hyper, distribution):
+    """Trains on a host for each of parts, {channel: files}: (log, files of the model) of each, or the failure reasons."""
+    block = f"127.{random.randint(1, 250)}.{random.randint(1, 250)}"
+    names, running = [f"{block}.{i + 1}" for i in range(len(parts))], []
+    for name, part in zip(names, parts):
+        job.give("lightgbm", task, part, {"use_dask": "True", **hyper}, names)
+        channels = {c: {"S3DistributionType": distribution} for c in part}
+        env = {**os.environ, "SM_CURRENT_HOST": name, "SM_INPUT_DATA_CONFIG": json.dumps(channels)}
+        running.append((job.model, job.output / "failure", subprocess.Popen([sys.executable, job.training / "transfer_learning.py"], env=env, text=True,
+                                                                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)))
+    ended = []
+    for model, failure, process in running:
+        log, _ = process.communicate(timeout=120)
+        assert (process.returncode == 0) != failure.exists(), log
+        ended.append(failure.read_text() if failure.exists() else (log, sorted(p.name for p in model.iterdir())))
+    job.model = running[0][0]
+    return ended
+
+
+def test_hosts_divide_what_all_have(job):
+    x, y = datasets.load_breast_cancer(return_X_y=True)
+    part = {"train": {"a.csv": csv(y[::2], x[::2])}, "validation": {"a.csv": csv(y[1::2], x[1::2])}}
+    first, second = run_hosts(job, "classification", [part, part], {"num_boost_round": 40}, "FullyReplicated")
+    assert first[1] == ["class_label.json", "model.pkl"] and second[1] == [], (first, second)
+    assert "[1]\tvalid_0's binary_logloss: " in first[0] and "[1]\t" not in second[0]
+    assert [int(re.search(r"(\d+) rows to train on, 284 to validate with", log)[1]) for log, _ in (first, second)] == [143, 142]
+    answer, = job.ask((csv(x[1::2]).decode(), "text/csv", ""))
+    loss = metrics.log_loss(y[1::2], numpy.array(answer["probabilities"]))
+    assert f"valid_0's binary_logloss: {loss:.6f}" in first[0], "the first host tells of the model that it saves"
+    alone = re.search(r"Best of .*: ([0-9.]+)", job.give("lightgbm", "classification", part, {"num_boost_round": 40}).train())
+    assert abs(loss - float(alone[1])) < 0.05
+
+
+def test_hosts_have_parts_of_their_own(job):
+    """One host alone has the file of categories, another alone a class and a word."""
+    first = "".join(f"{'ab'[i % 2]},{i % 7},{('red', 'green')[i % 2]}\n" for i in range(200)).encode()
+    second = "".join(f"{'bc'[i % 2]},{i % 7},{('green', 'blue')[i % 2]}\n" for i in range(150)).encode()
+    parts = [{"train": {"x.csv": first, "categorical_index.json": b'{"cat_index_list": [2]}'}}, {"train": {"y.csv": second}}]
+    ended = run_hosts(job, "classification", parts, {"tree_learner": "voting", "num_boost_round": 30}, "ShardedByS3Key")
+    assert "160 rows to train on, 70 to validate with" in ended[0][0] and "120 rows to train on, 70 to validate with" in ended[1][0]
+    answer, = job.ask(("1,red\n2,green\n3,blue", "text/csv", "application/json;verbose"))
+    assert answer["labels"] == ["a", "b", "c"] and answer["predicted_label"] == ["a", "b", "c"]
+
+
+def test_several_hosts_are_asked_for(job):
+    part = {"training": {"data.csv": b"0,1\n1,2\n0,2\n1,1\n"}}
+    assert "needs the hyperparameter use_dask" in job.give("lightgbm", "classification", part, hosts=["algo-1", "algo-2"]).train()
+    assert "Best of" in job.give("lightgbm", "classification", part, {"use_dask": "True"}).train()
+    assert "use data or voting" in job.give("lightgbm", "classification", part, {"use_dask": "True", "tree_learner": "feature"}).train()
 
 
 ROWS = b"0,1,2\n1,2,3\n0,3,4\n"

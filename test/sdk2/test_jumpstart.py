@@ -7,7 +7,7 @@ import subprocess
 import textwrap
 
 from support import example
-from support.server import ENVIRONMENTS, ROOT
+from support.server import ENVIRONMENTS, ROOT, poll
 
 
 def last_job(server, name):
@@ -34,6 +34,15 @@ def test_lightgbm_by_its_name(server):
     assert job["HyperParameters"]["num_leaves"] == '"64"', "the defaults of the catalogue are sent"
     tags = server.client("sagemaker").list_tags(ResourceArn=job["TrainingJobArn"])["Tags"]
     assert {"Key": "sagemaker-sdk:jumpstart-model-id", "Value": "lightgbm-classification-model"} in tags
+
+    # The same on two hosts, which divide the rows.
+    sagemaker, name = server.client("sagemaker"), "lightgbm-on-two-hosts"
+    sagemaker.create_training_job(
+        TrainingJobName=name, **{k: job[k] for k in ("AlgorithmSpecification", "RoleArn", "InputDataConfig", "OutputDataConfig", "StoppingCondition")},
+        ResourceConfig={**job["ResourceConfig"], "InstanceCount": 2}, HyperParameters={**job["HyperParameters"], "use_dask": '"True"'})
+    two = poll(lambda: (d := sagemaker.describe_training_job(TrainingJobName=name))["TrainingJobStatus"] != "InProgress" and d, 300, "two hosts to train")
+    assert two["TrainingJobStatus"] == "Completed", two.get("FailureReason")
+    assert {m["MetricName"]: m["Value"] < 0.2 for m in two["FinalMetricDataList"]} == {"binary_logloss": True}
 
 
 def test_catboost_by_its_parts(server):

@@ -99,6 +99,13 @@ class Table:
     def __init__(self, labels, features, categorical):
         self.labels, self.features, self.categorical = labels, features, categorical
 
+    @classmethod
+    def of(cls, labels, features, like):
+        """A Table of lists, whose columns are what those of like are."""
+        words = {f"feature_{i}" for i in like.categorical}
+        frame = pandas.DataFrame({n: pandas.Series(v, dtype="object" if n in words else "float64") for n, v in features.items()})
+        return cls(pandas.Series(labels, dtype=like.labels.dtype), frame, like.categorical)
+
     def __len__(self):
         return len(self.features)
 
@@ -106,7 +113,12 @@ class Table:
         return Table(self.labels.iloc[at].reset_index(drop=True), self.features.iloc[at].reset_index(drop=True), self.categorical)
 
 
-def channels():
+def alone(value):
+    """What all hosts say of what this one says, where it is the only one."""
+    return [value]
+
+
+def channels(share=alone):
     """(training, validation): what the channels hold, by these rules:
 
     the channel train or training; with folders train (or training) and validation in it these are the two parts; else
@@ -124,7 +136,8 @@ def channels():
         validation = (f"{name}/validation", os.path.join(root, "validation"))
     elif "validation" in folders:
         validation = ("validation", folders["validation"])
-    categorical = _categorical([train[1], root])
+    # Where hosts have divided the files only one has that with the categories.
+    categorical = sorted({i for part in share(_categorical([train[1], root])) for i in part})
     text = about()["task"] == "classification"
     rows = read(*train, categorical, text)
     if validation:
@@ -257,12 +270,13 @@ def _check_lines(where, path, width):
     return width
 
 
-def classes_of(train, held):
+def classes_of(train, held, share=alone):
     """The classes of both parts in order, numbers where all are, and the labels of each part as their places."""
+    texts = {text for part in share(sorted(set(train.labels) | set(held.labels))) for text in part}
     try:
-        read = {text: _number(text) for text in set(train.labels) | set(held.labels)}
+        read = {text: _number(text) for text in texts}
     except ValueError:
-        read = {text: text for text in set(train.labels) | set(held.labels)}
+        read = {text: text for text in texts}
     classes = sorted(set(read.values()))
     if len(classes) < 2:
         raise ClientError(f"All labels are {classes[0]}: at least two classes are expected")
