@@ -203,6 +203,22 @@ def test_importance_of_features_is_that_of_get_score(bench):
         assert told[kind] == pytest.approx(b.get_score(importance_type=kind), rel=1e-5), kind
 
 
+def test_what_notebooks_of_old_and_of_gpus_give(bench):
+    """silent of the first releases; weights in both channels, and metrics of the container; GPUs by Dask, whose hosts divide the rows."""
+    x, y = bench.held_out, bench.labels
+    body = ("text/csv", csv(y, 1 + y, x))
+    hyper = {"silent": "0", "csv_weights": "1", "eval_metric": "accuracy", "tree_method": "gpu_hist"}
+    one = good(bench, hyper, {"train": body, "validation": body})
+    told = {m["MetricName"]: m["Value"] for m in one["FinalMetricDataList"]}
+    b = booster(artifact(bench, one)["xgboost-model"])
+    loss = float(b.eval(xgboost.DMatrix(x, y, weight=1 + y)).rpartition(":")[2])
+    assert told["validation:logloss"] == pytest.approx(loss, abs=2e-5) and told["train:logloss"] == told["validation:logloss"]
+    assert told["validation:accuracy"] == pytest.approx(((b.predict(xgboost.DMatrix(x)) > 0.5) == y).mean(), abs=2e-5)
+    two = good(bench, {**hyper, "use_dask_gpu_training": "true"}, {"train": body, "validation": body},
+               ResourceConfig={"InstanceType": "ml.g4dn.12xlarge", "InstanceCount": 2, "VolumeSizeInGB": 5})
+    assert artifact(bench, two) == artifact(bench, one)
+
+
 def test_two_models_predict_together(bench, serve):
     x = bench.held_out
     two = [xgboost.train({"objective": "binary:logistic", "max_depth": depth}, xgboost.DMatrix(x, bench.labels), 5) for depth in (1, 4)]
