@@ -83,6 +83,7 @@ func TestObjectivesAndMetricsAreRefused(t *testing.T) {
 		{"binary:logistic", "map@0", "whole number from 1"},
 		{"multi:softprob", "map", "cannot be applied"},
 		{"reg:squarederror", "map", "map can only be used with binary labels"},
+		{"rank:pairwise", "aucpr", "PR-AUC supports only binary relevance"},
 		{"reg:squarederror", "aft-nloglik", "'survival:aft' objective"},
 		{"reg:squarederror", "interval-regression-accuracy", "'survival:aft' objective"},
 		{"binary:logistic", "auc@3", "customized threshold"},

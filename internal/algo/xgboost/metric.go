@@ -95,6 +95,9 @@ func newMetric(name string, o *objective) (metric, error) {
 		if head == "auc" && !ranks && !strings.HasPrefix(o.name, "binary:") {
 			return metric{}, algo.ClientErrorf("Metric '%s' can only be applied for classification and ranking problems.", name)
 		}
+		if head == "aucpr" && ranks {
+			m.fits, m.demand = isBinary, "PR-AUC supports only binary relevance for learning to rank."
+		}
 	case "aft-nloglik", "interval-regression-accuracy":
 		if o.name != "survival:aft" {
 			return metric{}, algo.ClientErrorf("Metric '%s' can only be applied for 'survival:aft' objective.", name)
