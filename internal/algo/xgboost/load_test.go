@@ -60,19 +60,29 @@ func TestValidationWithAndWithoutWeights(t *testing.T) {
 }
 
 func TestDaskTakesChannels(t *testing.T) {
-	m := mixed(50, 3, "binary:logistic")
-	params := map[string]string{"num_round": "1", "objective": "binary:logistic", "tree_method": "hist", "use_dask_gpu_training": "true"}
+	two := []string{"algo-1", "algo-2"}
+	csv := algo.Channel{ContentType: "text/csv"}
 	for _, c := range []struct {
 		name  string
-		train algotest.Channel
+		hosts []string
+		train algo.Channel
 		want  string
 	}{
-		{"CSV", algotest.CSV(csvText(m)), ""},
-		{"libsvm", algotest.LibSVM(libsvmText(m)), "train channel: Dask training is only supported for CSV and Parquet input."},
+		{"CSV", two, csv, ""},
+		{"parquet", two, algo.Channel{ContentType: "application/x-parquet"}, ""},
+		{"one host", two[:1], algo.Channel{ContentType: "text/csv;label_size=1", Sharded: true}, ""},
+		{"libsvm", two[:1], algo.Channel{ContentType: "libsvm"}, "only supported for CSV and Parquet input."},
+		{"no content type", two, algo.Channel{}, "only supported for CSV and Parquet input."},
+		{"a pipe", two, algo.Channel{ContentType: "text/csv", Pipe: true}, "not supported for pipe mode input."},
+		{"parts", two, algo.Channel{ContentType: "text/csv", Sharded: true}, "requires FullyReplicated data."},
 	} {
-		_, _, err := algotest.Train[*Model](t, New(), params, map[string]algotest.Channel{"train": c.train})
+		err := fitsDask(algo.Input{Hosts: c.hosts, Channels: map[string]*algo.Channel{"train": &c.train}})
 		if c.want == "" && err != nil || c.want != "" && (!algo.IsClientError(err) || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: error is %v, want %q", c.name, err, c.want)
+		}
+		err = fitsDask(algo.Input{Hosts: c.hosts, Channels: map[string]*algo.Channel{"train": &csv, "validation": &c.train}})
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), "validation channel: Dask")) {
+			t.Errorf("validation, %s: error is %v, want %q", c.name, err, c.want)
 		}
 	}
 }

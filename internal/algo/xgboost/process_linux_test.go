@@ -219,17 +219,9 @@ func TestDaskDividesReplicatedData(t *testing.T) {
 		}
 		return all
 	}
-	one, three := run(1)[0], run(3)[0]
-	if !slices.Equal(one.rounds(), three.rounds()) || !bytes.Equal(one.file("model/xgboost-model"), three.file("model/xgboost-model")) {
-		t.Errorf("three hosts:\n%s\none host:\n%s", &three.log, &one.log)
-	}
-	params["csv_weights"] = "0"
-	text := csvText(mixed(50, 3, "binary:logistic"))
-	for i, c := range containers(t, params, "ShardedByS3Key", []string{text, text}, []string{text, text}) {
-		code := c.end(t)
-		if got := string(c.file("output/failure")); code != 1 || !strings.Contains(got, "Dask distributed training requires FullyReplicated data.") {
-			t.Errorf("divided, host %d: exit code %d, failure %q", i+1, code, got)
-		}
+	one, two := run(1)[0], run(2)[0]
+	if !slices.Equal(one.rounds(), two.rounds()) || !bytes.Equal(one.file("model/xgboost-model"), two.file("model/xgboost-model")) {
+		t.Errorf("two hosts:\n%s\none host:\n%s", &two.log, &one.log)
 	}
 }
 
