@@ -57,6 +57,10 @@ table = tuner.analytics().dataframe()
 print(table.sort_values("FinalObjectiveValue")[["eta", "max_depth", "subsample", "FinalObjectiveValue", "TrainingJobStatus"]].to_string())
 print("best:", tuner.best_training_job(), tuner.best_estimator().hyperparameters())
 
+# In another notebook, on another day, one attaches to the job.
+later = HyperparameterTuner.attach(tuner.latest_tuning_job.name, sagemaker_session=session)
+print("attached:", later.best_training_job(), sorted(later.hyperparameter_ranges()), later.estimator.instance_type)
+
 # A second search that begins with what the first has found.
 again = tuner.transfer_learning_tuner()
 again.max_jobs = 3

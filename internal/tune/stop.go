@@ -20,15 +20,17 @@ const (
 )
 
 // Stop gives the indexes of running trials that are not worth going on with, by
-// the rule of the strategy: for Hyperband that of successive halving, for the
-// others the median rule.
+// the rule of the strategy: for Hyperband that of successive halving and what has
+// gone on beyond MaxResource, for the others the median rule.
 func (s Search) Stop(history []Trial) []int {
 	var out []int
 	for i, t := range history {
 		if t.Source != 0 || t.State != Running || len(t.Curve) == 0 {
 			continue
 		}
-		if s.Strategy == Hyperband && s.halved(history, t) || s.Strategy != Hyperband && s.belowMedian(history, t) {
+		// A trial with just MaxResource epochs ends by itself.
+		over := len(t.Curve) > s.MaxResource
+		if s.Strategy == Hyperband && (over || s.halved(history, t)) || s.Strategy != Hyperband && s.belowMedian(history, t) {
 			out = append(out, i)
 		}
 	}

@@ -328,6 +328,7 @@ func TestStop(t *testing.T) {
 		{"the last rung that was reached counts", asha, append(curves(Ended, []float64{1, 1}, []float64{1, 2}), curves(Running, []float64{0, 3, 0, 0, 0, 1})...), nil},
 		{"there is no rung at the end", Search{Strategy: Hyperband, MinResource: 2, MaxResource: 6},
 			append(curves(Ended, []float64{1, 1, 1, 1, 1, 1}), curves(Running, []float64{0, 0, 0, 0, 0, 9})...), nil},
+		{"but what goes on beyond it ends", Search{Strategy: Hyperband, MinResource: 2, MaxResource: 6}, curves(Running, []float64{1, 1, 1, 1, 1, 1, 1}), []int{0}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := c.s.Stop(c.h); !slices.Equal(got, c.want) {

@@ -9,7 +9,7 @@ import pytest
 from support import tuning
 from support.refusal import refused
 from support.server import poll
-from support.tuning import categories, continuous, integer, ranges
+from support.tuning import DEPTH_AND_ETA, categories, continuous, integer, ranges
 from support.work import channel
 
 COUNTERS = {"Completed": 0, "InProgress": 0, "RetryableError": 0, "NonRetryableError": 0, "Stopped": 0}
@@ -204,6 +204,44 @@ def test_what_a_trial_gets(bench):
     assert child["ResourceConfig"] == {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 7}
 
 
+    told = describe(bench, name)["TrainingJobDefinition"]
+    assert told["ResourceConfig"] == child["ResourceConfig"] and told["HyperParameterTuningResourceConfig"] == define["HyperParameterTuningResourceConfig"]
+
+
+def test_what_describe_adds(bench, searched):
+    """As on AWS: the hyperparameter and the metrics of the service, all kinds of ranges, instances as ResourceConfig. HyperparameterTuner.attach of SDK v2 wants all of it."""
+    asked = tuning.request(bench, jobs=1, space={"IntegerParameterRanges": [integer("max_depth", 1, 6)]})
+    machines = asked["TrainingJobDefinition"].pop("ResourceConfig")
+    asked["TrainingJobDefinition"]["HyperParameterTuningResourceConfig"] = machines
+    asked["TrainingJobDefinition"]["AlgorithmSpecification"]["MetricDefinitions"] = searched[0]["TrainingJobDefinition"]["AlgorithmSpecification"]["MetricDefinitions"]
+    bench.sagemaker.create_hyper_parameter_tuning_job(**asked)
+    job = completed(tuning.finished(bench, asked["HyperParameterTuningJobName"]))
+    told = job["TrainingJobDefinition"]
+    assert told["StaticHyperParameters"] == {**asked["TrainingJobDefinition"]["StaticHyperParameters"], "_tuning_objective_metric": "validation:auc"}
+    defined = told["AlgorithmSpecification"]["MetricDefinitions"]
+    assert "validation:auc" in [m["Name"] for m in defined] and defined == asked["TrainingJobDefinition"]["AlgorithmSpecification"]["MetricDefinitions"]
+    assert told["ResourceConfig"] == machines and "HyperParameterTuningResourceConfig" not in told
+    space = job["HyperParameterTuningJobConfig"]["ParameterRanges"]
+    assert space["ContinuousParameterRanges"] == space["CategoricalParameterRanges"] == [] and len(space["IntegerParameterRanges"]) == 1
+    (trial,) = tuning.trials(bench, job["HyperParameterTuningJobName"])
+    final = bench.sagemaker.describe_training_job(TrainingJobName=trial["TrainingJobName"])["FinalMetricDataList"]
+    assert len({m["MetricName"] for m in final}) == len(final), "no metric is defined twice"
+
+
+def test_a_list_of_one_definition(bench):
+    """One algorithm may be stopped early, and be the parent of another search."""
+    asked = tuning.request(bench, strategy="Bayesian", jobs=2, config={"TrainingJobEarlyStoppingType": "Auto"})
+    asked["TrainingJobDefinitions"] = several(asked, ["only"])
+    bench.sagemaker.create_hyper_parameter_tuning_job(**asked)
+    parent = asked["HyperParameterTuningJobName"]
+    completed(tuning.finished(bench, parent))
+    child = {**asked, "HyperParameterTuningJobName": f"{parent}-2", **warm(parent, "IdenticalDataAndAlgorithm")}
+    bench.sagemaker.create_hyper_parameter_tuning_job(**child)
+    job = completed(tuning.finished(bench, child["HyperParameterTuningJobName"]))
+    assert job["OverallBestTrainingJob"]["TrainingJobDefinitionName"] == "only"
+    assert job["TrainingJobDefinitions"][0]["StaticHyperParameters"]["_tuning_objective_metric"] == "validation:auc"
+
+
 def test_trials_that_fail(bench):
     job, trials = tuning.run(bench, jobs=8, parallel=1, static={"objective": "nonsense"})
     assert job["HyperParameterTuningJobStatus"] == "Failed" and job["FailureReason"].startswith("All training jobs failed."), job
@@ -220,7 +258,7 @@ def test_stop(bench):
     running = poll(lambda: [t for t in tuning.trials(bench, name, StatusEquals="InProgress") if "TrainingStartTime" in t], 30, "two trials to run")
     job = describe(bench, name)
     assert job["HyperParameterTuningJobStatus"] == "InProgress" and job["ObjectiveStatusCounters"]["Pending"] == 2 >= len(running)
-    with refused("ValidationException", "status InProgress"):
+    with refused("ValidationException", "status InProgress, which is not in a terminal state"):
         bench.sagemaker.delete_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
     with refused("ValidationException", "InProgress. Parent tuning jobs must be in a terminal state"):
         tuning.begin(bench, strategy="Bayesian", **warm(name, "TransferLearning"))
@@ -229,7 +267,7 @@ def test_stop(bench):
     assert job["HyperParameterTuningJobStatus"] == "Stopped" and job["TrainingJobStatusCounters"] == {**COUNTERS, "Stopped": 2}
     for t in tuning.trials(bench, name):
         assert bench.sagemaker.describe_training_job(TrainingJobName=t["TrainingJobName"])["TrainingJobStatus"] == "Stopped" == t["TrainingJobStatus"]
-    with refused("ValidationException", "status Stopped"):
+    with refused("ValidationException", "already in status Stopped"):
         bench.sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
 
 
@@ -320,8 +358,14 @@ REFUSED = {
     "no parent": (dict(strategy="Bayesian", **warm("nobody", "TransferLearning")), "can't find the parent tuning job nobody"),
     "warm start of a grid": (dict(strategy="Grid", jobs=None, space=ranges(categories=[categories("max_depth", 1, 2)]), **warm("@", "TransferLearning")), "not supported for the strategy Grid"),
     "another objective than the parent's": (dict(metric="validation:error", goal="Minimize", **warm("@", "TransferLearning")), "must be the same as that of the tuning job"),
-    "fewer hyperparameters than the parent": (dict(space=ranges([integer("max_depth", 1, 6)]), **warm("@", "TransferLearning")), "total number of static and tunable"),
+    "fewer hyperparameters than the parent": (dict(space=ranges([integer("max_depth", 1, 6)]), **warm("@", "TransferLearning")), "The set of tunable plus static HyperParameter names is not the same"),
+    "another hyperparameter than the parent's": (dict(space=ranges([integer("max_depth", 1, 6)], [continuous("lambda", 0.1, 1)]), **warm("@", "TransferLearning")),
+                                                 "The set of tunable plus static HyperParameter names is not the same"),
+    "another environment than the parent's": (dict(define={"Environment": {"A": "b"}}, **warm("@", "TransferLearning")),
+                                              "Only the following fields in TrainingJobDefinition are allowed to change"),
     "other data than the parent's": (dict(define={"InputDataConfig": "@"}, **warm("@", "IdenticalDataAndAlgorithm")), "input data of the parent"),
+    "hyperband without end": (dict(strategy="Hyperband", config={"StrategyConfig": {"HyperbandStrategyConfig": {"MaxResource": 20001}}}), r"MaxResource \[20001\].* equal to \[20000\]"),
+    "hints without autotune": (dict(space={**DEPTH_AND_ETA, "AutoParameters": [{"Name": "alpha", "ValueHint": "1"}]}), "AutoParameters are only for tuning jobs whose Autotune"),
     "hints that are no values": (dict(space={"AutoParameters": [{"Name": "eta", "ValueHint": "high"}]}, Autotune={"Mode": "Enabled"}), "must be a number, true or false"),
 }
 
@@ -342,6 +386,13 @@ def test_refused(bench, searched, what):
         bench.sagemaker.create_hyper_parameter_tuning_job(**asked)
 
 
+def several(asked, names=("a", "b"), **more):
+    """Makes a request's definition several, with objective and ranges of their own."""
+    config, one = asked["HyperParameterTuningJobConfig"], asked.pop("TrainingJobDefinition")
+    one |= {"TuningObjective": config.pop("HyperParameterTuningJobObjective"), "HyperParameterRanges": config.pop("ParameterRanges"), **more}
+    return [{**one, "DefinitionName": name} for name in names]
+
+
 @pytest.mark.parametrize("change, message", [
     (lambda r: r.pop("TrainingJobDefinition"), "exactly one of TrainingJobDefinition and TrainingJobDefinitions"),
     (lambda r: r.update(TrainingJobDefinitions=[r["TrainingJobDefinition"]]), "exactly one of"),
@@ -349,6 +400,10 @@ def test_refused(bench, searched, what):
     (lambda r: r["HyperParameterTuningJobConfig"].pop("HyperParameterTuningJobObjective"), "HyperParameterTuningJobObjective is required"),
     (lambda r: r["HyperParameterTuningJobConfig"].pop("ParameterRanges"), "ParameterRanges is required"),
     (lambda r: r["TrainingJobDefinition"].pop("ResourceConfig"), "exactly one of ResourceConfig and HyperParameterTuningResourceConfig"),
+    (lambda r: r["TrainingJobDefinition"].update(HyperParameterTuningResourceConfig={"VolumeSizeInGB": 5, "InstanceConfigs": [r["TrainingJobDefinition"].pop("ResourceConfig")]}),
+     "must not have VolumeSizeInGB"),
+    (lambda r: r.update(TrainingJobDefinitions=several(r, Environment={f"V{i}": "1" for i in range(25)})), r"environment variables of all TrainingJobDefinitions, \[50\]"),
+    (lambda r: (r.update(TrainingJobDefinitions=several(r)), r["HyperParameterTuningJobConfig"].update(TrainingJobEarlyStoppingType="Auto")), "only when you're tuning a single algorithm"),
     (lambda r: r.update(HyperParameterTuningJobName="x" * 33), "less than or equal to 32"),
     (lambda r: r.update(HyperParameterTuningJobName="a_b"), "regular expression pattern"),
 ])

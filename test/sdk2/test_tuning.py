@@ -14,6 +14,7 @@ def test_tuner(server):
     assert len(table) == 10 and float(table[0][3]) == min(float(row[3]) for row in table), output[-3000:]
     best = re.search(r"^best: (\S+) (\{.*\})$", output, re.M)
     assert re.search(r"-\d{3}-[0-9a-f]{8}$", best.group(1)) and float(re.search(r"'eta': '([\d.e-]+)'", best.group(2)).group(1)) == pytest.approx(float(table[0][0]), rel=1e-3)
+    assert f"attached: {best.group(1)} ['CategoricalParameterRanges', 'ContinuousParameterRanges', 'IntegerParameterRanges'] ml.m5.xlarge" in output, output[-3000:]
     after, before = map(float, re.search(r"^after a warm start: ([\d.]+) before: ([\d.]+)$", output, re.M).groups())
     assert after <= before * 1.05
     assert re.search(r"^grid: 4 jobs; best (gini|entropy|\"gini\"|\"entropy\")$", output, re.M), output[-3000:]

@@ -56,7 +56,9 @@ func decide(j Job, s seen, rules Spot, now time.Time) step {
 				return step{do: wait, again: rest}
 			}
 			return step{enter: starting}
-		case ran: // someone removed what was begun
+		case ran && mayRetry(j): // someone removed what was begun
+			return step{do: again}
+		case ran:
 			return step{do: conclude}
 		case at == starting:
 			return step{enter: downloading}
@@ -122,8 +124,14 @@ func anew(j Job, s seen) bool {
 	if !j.Private.Interrupted.IsZero() {
 		return !s.endedBefore(j.Private.Interrupted)
 	}
+	lost := s.Failed != nil && taskgroup.Lost(s.State) || s.Failed == nil && s.Partial
+	return lost && mayRetry(j)
+}
+
+// mayRetry tells whether RetryStrategy allows the job another attempt.
+func mayRetry(j Job) bool {
 	r := j.Doc.RetryStrategy
-	return r != nil && s.Failed != nil && taskgroup.Lost(s.State) && int64(j.Private.Retries) < value(r.MaximumRetryAttempts)
+	return r != nil && int64(j.Private.Retries) < value(r.MaximumRetryAttempts)
 }
 
 // endedBefore says that the tasks had done their work at a time: what was asked

@@ -222,6 +222,31 @@ func TestRetryStrategy(t *testing.T) {
 	})
 }
 
+// A container that someone removed while it ran is no failure of the job's own.
+func TestRetryOfARemovedTask(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		l.run()
+		in := request("churn", map[string]string{"FAKE_RUN_FOR": "10m"})
+		in.RetryStrategy = &sm.RetryStrategy{MaximumRetryAttempts: new(int64(1))}
+		l.create(in)
+		time.Sleep(time.Minute)
+		id := l.tasks.Tasks()[0].ID
+		l.tasks.Kill(id, 137, "removed")
+		if err := l.tasks.Remove(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		d := l.settled("churn")
+		if got := secondaries(d); d.TrainingJobStatus != Completed || got != "Starting Downloading Training Restarting Starting Downloading Training Uploading Completed" {
+			t.Errorf("%s: %s, it came through %s", d.TrainingJobStatus, d.FailureReason, got)
+		}
+		if n := *d.TrainingTimeInSeconds; n < 660 || n > 665 {
+			t.Errorf("it trained for %d s", n)
+		}
+		l.clean()
+	})
+}
+
 // The cache of a warm pool is the next job's, and goes when nobody comes.
 func TestWarmPool(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

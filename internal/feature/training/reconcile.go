@@ -148,7 +148,11 @@ func (s *Service) again(ctx context.Context, j Job, look seen) error {
 		if from := entered(*j, downloading); !from.IsZero() {
 			j.Private.Ran += now.Sub(from)
 		}
-		j.Private.Trained += look.Ended.Sub(look.Started)
+		trained := look.Ended.Sub(look.Started)
+		if look.Phase == runtime.Missing { // nobody knows when it ended
+			trained = now.Sub(entered(*j, training))
+		}
+		j.Private.Trained += trained
 		why := interrupted
 		if j.Private.Interrupted.IsZero() {
 			why = restarting
@@ -157,7 +161,10 @@ func (s *Service) again(ctx context.Context, j Job, look seen) error {
 		enter(j, now, why, messages[why])
 		j.Private.Interrupted, j.Private.Bases = time.Time{}, bases
 		j.Private.Attempt++
-		j.Private.Curve = curve
+		// Without checkpoints the epochs begin anew.
+		if j.Private.Curve = curve; j.Doc.CheckpointConfig == nil {
+			j.Private.Curve = nil
+		}
 	})
 	if err != nil {
 		return err

@@ -92,7 +92,8 @@ func objective(j Job) string {
 	return hyperparameter(j, "_tuning_objective_metric")
 }
 
-// curve is what the job has told of its objective, in all attempts.
+// curve is what the job has told of its objective, in all attempts that have gone
+// on from the checkpoints of the one before.
 func (s *Service) curve(j Job) []float64 {
 	s.mu.Lock()
 	reading := s.readings[identity(j)]

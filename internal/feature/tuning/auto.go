@@ -54,7 +54,7 @@ func autotune(j *Job, images []imageOf) error {
 		most = min(most, int64(searchOf(*j).Points(autoTrials)))
 		c.ResourceLimits.MaxNumberOfTrainingJobs = &most
 	}
-	if one && c.Strategy != tune.Hyperband {
+	if len(images) == 1 && c.Strategy != tune.Hyperband {
 		c.TrainingJobEarlyStoppingType = "Auto"
 	}
 	criteria := sm.TuningJobCompletionCriteria{}

@@ -21,6 +21,9 @@ const (
 	maxRandomTrials = 10000
 	maxParallel     = 100
 	maxTuned        = 30
+	maxConcurrent   = 100 // tuning jobs of an account in a region
+	maxEnvironment  = 48  // variables of all definitions together
+	maxEpochs       = 20000
 )
 
 // check is what the model cannot say of a CreateHyperParameterTuningJob request,
@@ -52,6 +55,11 @@ func (s *Service) check(ctx context.Context, in *sm.CreateHyperParameterTuningJo
 		if err := images[i].check(d); err != nil {
 			return err
 		}
+		if images[i].spec != nil { // its own: Describe shows them again
+			a := *d.AlgorithmSpecification
+			a.MetricDefinitions = nil
+			d.AlgorithmSpecification = &a
+		}
 	}
 	if err := s.checkSearch(j, defs); err != nil {
 		return err
@@ -65,6 +73,9 @@ func (s *Service) check(ctx context.Context, in *sm.CreateHyperParameterTuningJo
 	if err := s.checkWarmStart(ctx, j); err != nil {
 		return err
 	}
+	if err := s.checkConcurrent(ctx, j); err != nil {
+		return err
+	}
 	status, objective := sm.TrainingJobStatusCounters{}, sm.ObjectiveStatusCounters{}
 	tally(nil, &status, &objective)
 	j.Doc.TrainingJobStatusCounters, j.Doc.ObjectiveStatusCounters = &status, &objective
@@ -72,6 +83,24 @@ func (s *Service) check(ctx context.Context, in *sm.CreateHyperParameterTuningJo
 	j.Private.Seed = seedOf(*j, s.Now())
 	if r := in.HyperParameterTuningJobConfig.RandomSeed; r != nil {
 		j.Private.Seed = uint64(*r)
+	}
+	return nil
+}
+
+// checkConcurrent is about how many tuning jobs of the account are not settled.
+func (s *Service) checkConcurrent(ctx context.Context, j *Job) error {
+	keys, err := s.jobs.Unsettled(ctx)
+	if err != nil {
+		return fmt.Errorf("count tuning jobs: %w", err)
+	}
+	used := int64(0)
+	for _, k := range keys {
+		if k.Account == j.Key.Account && k.Region == j.Key.Region {
+			used++
+		}
+	}
+	if used >= maxConcurrent {
+		return limitWith("the number of concurrent hyperparameter tuning jobs", maxConcurrent, used, 1)
 	}
 	return nil
 }
@@ -113,10 +142,10 @@ func checkForm(in *sm.CreateHyperParameterTuningJobInput) error {
 	case several && (c.HyperParameterTuningJobObjective != nil || c.ParameterRanges != nil):
 		return fault.Validation("HyperParameterTuningJobObjective and ParameterRanges in HyperParameterTuningJobConfig are only for a single " +
 			"TrainingJobDefinition. Specify TuningObjective and HyperParameterRanges in each of TrainingJobDefinitions.")
-	case several && in.WarmStartConfig != nil:
-		return fault.Validation("WarmStartConfig is not supported with TrainingJobDefinitions. Warm start is available only when you're tuning a single algorithm.")
-	case several && c.TrainingJobEarlyStoppingType == "Auto":
-		return fault.Validation("TrainingJobEarlyStoppingType Auto is not supported with TrainingJobDefinitions. Early stopping is available only when you're tuning a single algorithm.")
+	case len(in.TrainingJobDefinitions) > 1 && in.WarmStartConfig != nil:
+		return fault.Validation("WarmStartConfig is not supported with several TrainingJobDefinitions. Warm start is available only when you're tuning a single algorithm.")
+	case len(in.TrainingJobDefinitions) > 1 && c.TrainingJobEarlyStoppingType == "Auto":
+		return fault.Validation("TrainingJobEarlyStoppingType Auto is not supported with several TrainingJobDefinitions. Early stopping is available only when you're tuning a single algorithm.")
 	case several:
 		return checkDefinitions(in)
 	case c.HyperParameterTuningJobObjective == nil:
@@ -127,11 +156,11 @@ func checkForm(in *sm.CreateHyperParameterTuningJobInput) error {
 	case c.ParameterRanges == nil && in.Autotune == nil:
 		return fault.Validation("ParameterRanges is required in HyperParameterTuningJobConfig, unless Autotune is enabled.")
 	}
-	return checkDefinition(in.TrainingJobDefinition)
+	return checkDefinition(in.TrainingJobDefinition, c.ParameterRanges, in.Autotune)
 }
 
 func checkDefinitions(in *sm.CreateHyperParameterTuningJobInput) error {
-	names := map[string]bool{}
+	names, variables := map[string]bool{}, 0
 	for i := range in.TrainingJobDefinitions {
 		d := &in.TrainingJobDefinitions[i]
 		switch {
@@ -147,14 +176,17 @@ func checkDefinitions(in *sm.CreateHyperParameterTuningJobInput) error {
 			return fault.Validation("HyperParameterRanges is required in the training job definition [%s].", d.DefinitionName)
 		}
 		names[d.DefinitionName] = true
-		if err := checkDefinition(d); err != nil {
+		if variables += len(d.Environment); variables > maxEnvironment {
+			return fault.Validation("The number of environment variables of all TrainingJobDefinitions, [%d], must be less than or equal to [%d].", variables, maxEnvironment)
+		}
+		if err := checkDefinition(d, d.HyperParameterRanges, in.Autotune); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func checkDefinition(d *sm.HyperParameterTrainingJobDefinition) error {
+func checkDefinition(d *sm.HyperParameterTrainingJobDefinition, ranges *sm.ParameterRanges, autotune *sm.Autotune) error {
 	a, t := d.AlgorithmSpecification, d.HyperParameterTuningResourceConfig
 	switch {
 	case (a.TrainingImage == "") == (a.AlgorithmName == ""):
@@ -165,8 +197,12 @@ func checkDefinition(d *sm.HyperParameterTrainingJobDefinition) error {
 		return fault.Validation("You must specify exactly one of ResourceConfig and HyperParameterTuningResourceConfig in the training job definition.")
 	case t != nil && (len(t.InstanceConfigs) > 0) == (t.InstanceType != "" || t.InstanceCount != nil):
 		return fault.Validation("HyperParameterTuningResourceConfig must have either InstanceConfigs, or InstanceType and InstanceCount, not both.")
+	case t != nil && len(t.InstanceConfigs) > 0 && t.VolumeSizeInGB != nil:
+		return fault.Validation("HyperParameterTuningResourceConfig must not have VolumeSizeInGB when it has InstanceConfigs, each of which has its own.")
 	case t != nil && len(t.InstanceConfigs) == 0 && (t.InstanceType == "" || t.InstanceCount == nil):
 		return fault.Validation("HyperParameterTuningResourceConfig must have both InstanceType and InstanceCount when it has no InstanceConfigs.")
+	case ranges != nil && len(ranges.AutoParameters) > 0 && autotune == nil:
+		return fault.Validation("AutoParameters are only for tuning jobs whose Autotune is enabled. Give ranges, or enable Autotune.")
 	case d.StoppingCondition == nil:
 		return fault.Validation("StoppingCondition is required in the training job definition.")
 	}
@@ -174,9 +210,12 @@ func checkDefinition(d *sm.HyperParameterTrainingJobDefinition) error {
 }
 
 // limit words the refusal of what is more than an account may have.
-func limit(what string, most, asked int64) error {
-	return fault.New("ResourceLimitExceeded", http.StatusBadRequest, "The account-level service limit '%s' is %d %s, with current utilization of 0 %s "+
-		"and a request delta of %d %s. Please contact AWS support to request an increase for this limit.", what, most, "Jobs", "Jobs", asked, "Jobs")
+func limit(what string, most, asked int64) error { return limitWith(what, most, 0, asked) }
+
+// limitWith is limit where some are in use.
+func limitWith(what string, most, used, asked int64) error {
+	return fault.New("ResourceLimitExceeded", http.StatusBadRequest, "The account-level service limit '%s' is %d Jobs, with current utilization of %d Jobs "+
+		"and a request delta of %d Jobs. Please contact AWS support to request an increase for this limit.", what, most, used, asked)
 }
 
 // checkSearch is about strategy, number of trials and ranges together.
@@ -261,6 +300,8 @@ func checkHyperband(j *Job, defs []definition) error {
 		}
 	}
 	switch {
+	case most > maxEpochs:
+		return fault.Validation("MaxResource [%d] in HyperbandStrategyConfig must be less than or equal to [%d].", most, maxEpochs)
 	case most == 0:
 		return fault.Validation("MaxResource parameter is not provided and could not be inferred from provided static hyperparameters of TrainingJobDefinition.")
 	case least >= most:

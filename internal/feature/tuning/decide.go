@@ -5,6 +5,7 @@ package tuning
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/tune"
@@ -187,25 +188,40 @@ func better(maximize bool, a, b float64) bool { return tune.Search{Maximize: max
 // stopped early count with what they had reached.
 func counts(t trial) bool { return ended(t) && t.Status != Failed && t.Doc.Objective != nil }
 
+// leastGain is by which share of the best objective a trial must be better to
+// count as an improvement. Source: API_BestObjectiveNotImproving and
+// API_HyperParameterTuningJobCompletionDetails.
+const leastGain = 0.01
+
 // progress is the best trial, nil when none has an objective, and how many have
-// ended since without being better.
+// ended since the last that was better than the best before it by more than
+// leastGain. Of equal objectives the one that was there first is the best.
 func progress(j Job, trials []trial) (best *trial, since int) {
 	maximize := definitionsOf(j.Doc)[0].objective.Type == "Maximize"
-	last := 0
+	ends := make([]*trial, len(trials)+1) // by order
 	for i := range trials {
-		t := &trials[i]
-		last = max(last, t.Doc.Order)
-		if !counts(*t) {
+		if n := trials[i].Doc.Order; n > 0 {
+			ends[n] = &trials[i]
+		}
+	}
+	for _, t := range ends {
+		if t == nil {
 			continue
 		}
-		// Of equal objectives the one that was there first is the best.
-		if best == nil || better(maximize, *t.Doc.Objective, *best.Doc.Objective) ||
-			*t.Doc.Objective == *best.Doc.Objective && t.Doc.Order < best.Doc.Order {
+		since++
+		switch {
+		case !counts(*t):
+		case best == nil:
+			best, since = t, 0
+		case better(maximize, *t.Doc.Objective, *best.Doc.Objective):
+			if old := *best.Doc.Objective; math.Abs(*t.Doc.Objective-old) > leastGain*math.Abs(old) {
+				since = 0
+			}
 			best = t
 		}
 	}
 	if best == nil {
 		return nil, 0
 	}
-	return best, last - best.Doc.Order
+	return best, since
 }

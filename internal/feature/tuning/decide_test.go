@@ -90,6 +90,8 @@ func TestDecide(t *testing.T) {
 		{"what reaches the target ends it", job(run, target(0.5)), seen{trials: list(0.1, 0.5, run)}, step{ending: reached, stop: []int{2}, again: childPoll}},
 		{"what does not reach it does not", job(run, target(0.5)), seen{trials: list(0.1, 0.49, run)}, step{begin: 1, again: childPoll}},
 		{"three without improvement end it", job(run, stale(3)), seen{trials: list(0.5, 0.1, Failed, 0.5)}, step{ending: notImproving, settle: Completed}},
+		{"what improves by a hundredth or less does not count", job(run, stale(3)), seen{trials: list(0.5, 0.501, 0.505, 0.506)}, step{ending: notImproving, settle: Completed}},
+		{"what improves by more does", job(run, stale(3)), seen{trials: list(0.5, 0.501, 0.507, 0.506)}, step{begin: 2, again: childPoll}},
 		{"two do not", job(run, stale(3)), seen{trials: list(0.5, 0.1, 0.2)}, step{begin: 2, again: childPoll}},
 		{"a search that has converged ends", job(run, convergence), seen{trials: list(0.5, run), converged: true}, step{ending: converged, stop: []int{1}, again: childPoll}},
 		{"unless it is not to", job(run), seen{trials: list(0.5, run), converged: true}, step{begin: 1, again: childPoll}},
@@ -107,6 +109,25 @@ func TestDecide(t *testing.T) {
 				t.Errorf("got  %+v\nwant %+v", got, c.want)
 			}
 		})
+	}
+}
+
+// TestTally counts what has become of trials. A retryable failure is one of the
+// service, as its words begin.
+func TestTally(t *testing.T) {
+	trials := list(0.5, Failed, Failed, Stopped, InProgress, Stopping, Completed)
+	trials[1].Doc.Failure = "InternalServerError: The training container was lost: lost"
+	trials[2].Doc.Failure, trials[2].Doc.Objective = "AlgorithmError: , exit code: 1", new(0.1)
+	trials[3].Doc.Objective = new(0.2)
+	status, objective := sm.TrainingJobStatusCounters{}, sm.ObjectiveStatusCounters{}
+	tally(trials, &status, &objective)
+	n := func(n int64) *int64 { return &n }
+	want := sm.TrainingJobStatusCounters{Completed: n(2), InProgress: n(2), RetryableError: n(1), NonRetryableError: n(1), Stopped: n(1)}
+	if !reflect.DeepEqual(status, want) {
+		t.Errorf("training jobs: %+v", status)
+	}
+	if want := (sm.ObjectiveStatusCounters{Succeeded: n(2), Pending: n(2), Failed: n(3)}); !reflect.DeepEqual(objective, want) {
+		t.Errorf("objectives: %+v", objective)
 	}
 }
 

@@ -67,7 +67,7 @@ func store(db resource.DB) *resource.Store[sm.DescribeHyperParameterTuningJobOut
 			return fault.InUse("A hyperparameter tuning job with the name, %s, already exists. Choose a different name.", nameOf(arn))
 		},
 		Refused: func(arn, status string) error {
-			return fault.Validation("The request was rejected because the hyperparameter tuning job %s is in status %s.", nameOf(arn), status)
+			return fault.Validation("The request was rejected because the hyperparameter tuning job %s is already in status %s.", nameOf(arn), status)
 		},
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sagebrush-ml/sagebrush/internal/fault"
 	"github.com/sagebrush-ml/sagebrush/internal/op"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
@@ -227,4 +228,47 @@ func TestRestartAnywhere(t *testing.T) {
 	if crashes < 20 {
 		t.Errorf("only %d crashes", crashes)
 	}
+}
+
+// TestConcurrentJobs asks for one tuning job more than an account may have.
+func TestConcurrentJobs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		l.run(t.Context())
+		for i := range maxConcurrent {
+			if err := l.create(request(fmt.Sprintf("tune%d", i), 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := l.create(request("more", 1))
+		if f := fault.Of(err); f == nil || f.Code != "ResourceLimitExceeded" || !strings.Contains(f.Message, "is 100 Jobs, with current utilization of 100 Jobs") {
+			t.Errorf("%v", err)
+		}
+		time.Sleep(2 * time.Minute)
+		if err := l.create(request("more", 1)); err != nil {
+			t.Error(err)
+		}
+		l.stop()
+		l.trainer.group.Wait()
+	})
+}
+
+// TestConvergenceIsTold lets a search converge that does not end by it.
+func TestConvergenceIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		l.trainer.objective = func(map[string]string) (string, *float64) { return Completed, new(1.0) }
+		l.run(t.Context())
+		if err := l.create(request("tune", 30)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Minute)
+		d := l.describe("tune")
+		if *d.TrainingJobStatusCounters.Completed != 30 || d.TuningJobCompletionDetails.ConvergenceDetectedTime.IsZero() ||
+			!d.TuningJobCompletionDetails.ConvergenceDetectedTime.Before(d.HyperParameterTuningEndTime.Time) {
+			t.Errorf("%+v %+v", d.TrainingJobStatusCounters, d.TuningJobCompletionDetails)
+		}
+		l.stop()
+		l.trainer.group.Wait()
+	})
 }

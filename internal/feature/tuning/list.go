@@ -162,7 +162,8 @@ func (s *Service) delete(ctx context.Context, in *sm.DeleteHyperParameterTuningJ
 		return nil, err
 	}
 	if !life.Settled(j.Status) {
-		return nil, s.jobs.Family.Refused(j.ARN, j.Status)
+		return nil, fault.Validation("The request was rejected because the hyperparameter tuning job %s is in status %s, which is not in a terminal state.",
+			j.Key.Name, j.Status)
 	}
 	trials, err := s.trialsOf(ctx, j)
 	if err != nil {
@@ -180,12 +181,4 @@ func (s *Service) delete(ctx context.Context, in *sm.DeleteHyperParameterTuningJ
 		err = s.jobs.Family.NotFound(j.ARN)
 	}
 	return &sm.DeleteHyperParameterTuningJobOutput{}, err
-}
-
-// complete shows for how long a job that has not ended has run.
-func (s *Service) complete(_ context.Context, j *Job) error {
-	if !life.Settled(j.Status) {
-		j.Doc.ConsumedResources = consumed(*j, s.Now())
-	}
-	return nil
 }

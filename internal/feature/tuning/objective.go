@@ -14,6 +14,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
 	"github.com/sagebrush-ml/sagebrush/internal/runtime"
 	"github.com/sagebrush-ml/sagebrush/internal/telemetry"
+	sm "github.com/sagebrush-ml/sagebrush/internal/wire/sagemaker"
 )
 
 // imageOf is what is known of a definition's image. Spec is nil unless it is a
@@ -64,7 +65,11 @@ func (i imageOf) check(d definition) error {
 		}
 		return nil
 	}
-	if len(metrics) > 0 {
+	// A tuner that was attached to a job sends back what Describe has shown.
+	foreign := slices.ContainsFunc(metrics, func(m sm.MetricDefinition) bool {
+		return !slices.Contains(i.metrics, runtime.ImageMetric{Name: m.Name, Regex: m.Regex})
+	})
+	if foreign {
 		return fault.Validation("You can't override the metric definitions for Amazon SageMaker algorithms. Please retry the request without specifying metric definitions.")
 	}
 	at := slices.IndexFunc(i.spec.Metrics, func(m algo.Metric) bool { return m.Name == d.objective.MetricName })

@@ -93,6 +93,9 @@ func (s *Service) remember(ctx context.Context, j Job) (*memory, error) {
 		return nil, err
 	}
 	m = &memory{key: j.Key, created: j.Created, trials: trials, search: searchOf(j), defs: definitionsOf(j.Doc), made: map[string]bool{}}
+	if d := j.Doc.TuningJobCompletionDetails; d != nil {
+		m.converged = !d.ConvergenceDetectedTime.IsZero()
+	}
 	for _, d := range m.defs {
 		regex, err := s.objectiveRegex(ctx, d)
 		if err != nil {
@@ -160,9 +163,7 @@ func (s *Service) look(ctx context.Context, j Job, m *memory) (seen, error) {
 			return out, err
 		}
 	}
-	if wantsConvergence(j) {
-		out.converged = m.hasConverged()
-	}
+	out.converged = m.hasConverged(wantsConvergence(j))
 	return out, nil
 }
 
@@ -177,13 +178,18 @@ func wantsConvergence(j Job) bool {
 	return c != nil && c.ConvergenceDetected != nil && c.ConvergenceDetected.CompleteOnConvergence == "Enabled"
 }
 
-// hasConverged asks the search once for each trial that has ended.
-func (m *memory) hasConverged() bool {
+// hasConverged asks the search after each trial that has ended, and after a few
+// where it ends nothing and is only told.
+func (m *memory) hasConverged(wanted bool) bool {
+	every := 5
+	if wanted {
+		every = 1
+	}
 	ends := 0
 	for _, t := range m.trials {
 		ends = max(ends, t.Doc.Order)
 	}
-	if ends != m.convergedAt && !m.converged {
+	if ends >= m.convergedAt+every && !m.converged {
 		m.converged, m.convergedAt = m.search.Converged(m.history()), ends
 	}
 	return m.converged
@@ -271,7 +277,7 @@ func (s *Service) write(ctx context.Context, j Job, m *memory, st step, look see
 func (s *Service) settle(ctx context.Context, j Job, m *memory, st step) error {
 	_, err := s.jobs.Revise(ctx, j, func(j *Job) {
 		now := s.Now()
-		s.report(j.Doc, *j, m, seen{trials: m.trials, converged: st.ending == converged})
+		s.report(j.Doc, *j, m, seen{trials: m.trials, converged: m.converged})
 		j.Status, j.Doc.FailureReason, j.Private.Ending = st.settle, st.reason, st.ending
 		j.Doc.HyperParameterTuningEndTime = wire.At(now)
 		j.Doc.ConsumedResources = consumed(*j, now)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
@@ -64,7 +65,7 @@ func (s *Service) checkWarmStart(ctx context.Context, j *Job) error {
 			return fault.Validation("The parent tuning job %s is named more than once.", name)
 		case !life.Settled(p.Status):
 			return fault.Validation("The parent tuning job %s is in status %s. Parent tuning jobs must be in a terminal state: Completed, Failed or Stopped.", name, p.Status)
-		case p.Doc.TrainingJobDefinition == nil:
+		case len(p.Doc.TrainingJobDefinitions) > 1:
 			return fault.Validation("The parent tuning job %s has several training job definitions. Warm start is available only when you're tuning a single algorithm.", name)
 		}
 		seen[name] = true
@@ -76,6 +77,10 @@ func (s *Service) checkWarmStart(ctx context.Context, j *Job) error {
 		if err := compare(j.Doc.WarmStartConfig.WarmStartType, name, mine, theirs); err != nil {
 			return err
 		}
+		if !sameBeside(mine, theirs, j.Doc.Autotune != nil || p.Doc.Autotune != nil) {
+			return fault.Validation("Only the following fields in TrainingJobDefinition are allowed to change: [algorithmSpecification, inputDataConfig, " +
+				"outputDataConfig, staticHyperParameters, roleArn, resourceConfig, stoppingCondition, vpcConfig, enableManagedSpotTraining, checkpointConfig].")
+		}
 		all, err := s.trialsOf(ctx, p)
 		if err != nil {
 			return err
@@ -86,6 +91,16 @@ func (s *Service) checkWarmStart(ctx context.Context, j *Job) error {
 		return limit("the number of training jobs per hyperparameter tuning job with those of its parents", maxTrials, trials)
 	}
 	return nil
+}
+
+// sameBeside tells whether two definitions are the same in what the service does
+// not let change between parent and child. Autotune sets how often is retried.
+func sameBeside(mine, theirs definition, autotune bool) bool {
+	is := func(b *bool) bool { return b != nil && *b }
+	return maps.Equal(mine.Environment, theirs.Environment) &&
+		is(mine.EnableNetworkIsolation) == is(theirs.EnableNetworkIsolation) &&
+		is(mine.EnableInterContainerTrafficEncryption) == is(theirs.EnableInterContainerTrafficEncryption) &&
+		(autotune || reflect.DeepEqual(mine.RetryStrategy, theirs.RetryStrategy))
 }
 
 // compare tells how a definition differs from a parent's in a way that it must not.
@@ -107,8 +122,16 @@ func compare(kind, parent string, mine, theirs definition) error {
 		return out
 	}
 	m, t := tuned(mine), tuned(theirs)
-	if a, b := len(m)+len(mine.StaticHyperParameters), len(t)+len(theirs.StaticHyperParameters); a != b {
-		return fault.Validation("The total number of static and tunable hyperparameters, [%d], must be the same as in the parent tuning job %s, [%d].", a, parent, b)
+	all := func(tuned map[string]bool, d definition) map[string]bool {
+		out := maps.Clone(tuned)
+		for name := range d.StaticHyperParameters {
+			out[name] = true
+		}
+		return out
+	}
+	if !maps.Equal(all(m, mine), all(t, theirs)) {
+		return fault.Validation("The set of tunable plus static HyperParameter names is not the same across current and parent tuning jobs. Please ensure this set " +
+			"is constant when warm starting. Note that previously static HyperParameters can be tuned in warm start jobs and vice versa.")
 	}
 	changes := 0
 	for name := range t {
