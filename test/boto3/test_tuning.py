@@ -219,7 +219,8 @@ def test_what_describe_adds(bench, searched):
     told = job["TrainingJobDefinition"]
     assert told["StaticHyperParameters"] == {**asked["TrainingJobDefinition"]["StaticHyperParameters"], "_tuning_objective_metric": "validation:auc"}
     defined = told["AlgorithmSpecification"]["MetricDefinitions"]
-    assert "validation:auc" in [m["Name"] for m in defined] and defined == asked["TrainingJobDefinition"]["AlgorithmSpecification"]["MetricDefinitions"]
+    by_name = {m["Name"]: m["Regex"] for m in defined}
+    assert by_name["ObjectiveMetric"] == by_name["validation:auc"] and len(by_name) == len(defined) <= 40 and defined == asked["TrainingJobDefinition"]["AlgorithmSpecification"]["MetricDefinitions"]
     assert told["ResourceConfig"] == machines and "HyperParameterTuningResourceConfig" not in told
     space = job["HyperParameterTuningJobConfig"]["ParameterRanges"]
     assert space["ContinuousParameterRanges"] == space["CategoricalParameterRanges"] == [] and len(space["IntegerParameterRanges"]) == 1

@@ -103,20 +103,31 @@ func (d definition) trainingJob(name string, values map[string]string, regex str
 	maps.Copy(hyper, values)
 	hyper[objectiveParameter] = d.objective.MetricName
 	a := d.AlgorithmSpecification
-	metrics := append([]sm.MetricDefinition(nil), a.MetricDefinitions...)
-	if len(metrics) < maxMetrics && regex != "" {
-		metrics = append(metrics, sm.MetricDefinition{Name: objectiveMetric, Regex: regex})
-	}
 	return &sm.CreateTrainingJobInput{
 		TrainingJobName: name, HyperParameters: hyper, RoleArn: d.RoleArn, Tags: tags,
 		AlgorithmSpecification: &sm.AlgorithmSpecification{TrainingImage: a.TrainingImage, AlgorithmName: a.AlgorithmName,
-			TrainingInputMode: a.TrainingInputMode, MetricDefinitions: metrics},
+			TrainingInputMode: a.TrainingInputMode, MetricDefinitions: withObjective(a.MetricDefinitions, regex)},
 		InputDataConfig: d.InputDataConfig, OutputDataConfig: d.OutputDataConfig, ResourceConfig: d.resources(),
 		VpcConfig: d.VpcConfig, StoppingCondition: d.StoppingCondition, EnableNetworkIsolation: d.EnableNetworkIsolation,
 		EnableInterContainerTrafficEncryption: d.EnableInterContainerTrafficEncryption,
 		EnableManagedSpotTraining:             d.EnableManagedSpotTraining,
 		CheckpointConfig:                      d.checkpoints(name), RetryStrategy: d.RetryStrategy, Environment: d.Environment,
 	}
+}
+
+// withObjective adds a definition with the objective's expression to those of a
+// training job, unless there are too many.
+func withObjective(given []sm.MetricDefinition, regex string) []sm.MetricDefinition {
+	out := []sm.MetricDefinition{}
+	for _, m := range given {
+		if m.Name != objectiveMetric { // a tuner that was attached sends it back
+			out = append(out, m)
+		}
+	}
+	if len(out) < maxMetrics && regex != "" {
+		out = append(out, sm.MetricDefinition{Name: objectiveMetric, Regex: regex})
+	}
+	return out
 }
 
 // resources are the machines of a trial. Of instances to choose from the first is

@@ -43,16 +43,21 @@ func (s *Service) tell(ctx context.Context, d definition) error {
 	}
 	static[objectiveParameter] = d.objective.MetricName
 	t.StaticHyperParameters = static
-	if a := t.AlgorithmSpecification; len(a.MetricDefinitions) == 0 {
-		a.MetricDefinitions = []sm.MetricDefinition{}
+	a := t.AlgorithmSpecification
+	regex, err := s.objectiveRegex(ctx, d)
+	if err != nil {
+		return err
+	}
+	if len(a.MetricDefinitions) == 0 {
 		image, err := s.image(ctx, d)
 		if err != nil && fault.Of(err) == nil {
 			return err
 		}
-		for _, m := range image.metrics[:min(len(image.metrics), maxMetrics)] {
+		for _, m := range image.metrics[:min(len(image.metrics), maxMetrics-1)] {
 			a.MetricDefinitions = append(a.MetricDefinitions, sm.MetricDefinition{Name: m.Name, Regex: m.Regex})
 		}
 	}
+	a.MetricDefinitions = withObjective(a.MetricDefinitions, regex)
 	if r := t.HyperParameterTuningResourceConfig; r != nil {
 		t.ResourceConfig = d.resources()
 		if len(r.InstanceConfigs) < 2 {

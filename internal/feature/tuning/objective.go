@@ -67,7 +67,7 @@ func (i imageOf) check(d definition) error {
 	}
 	// A tuner that was attached to a job sends back what Describe has shown.
 	foreign := slices.ContainsFunc(metrics, func(m sm.MetricDefinition) bool {
-		return !slices.Contains(i.metrics, runtime.ImageMetric{Name: m.Name, Regex: m.Regex})
+		return m.Name != objectiveMetric && !slices.Contains(i.metrics, runtime.ImageMetric{Name: m.Name, Regex: m.Regex})
 	})
 	if foreign {
 		return fault.Validation("You can't override the metric definitions for Amazon SageMaker algorithms. Please retry the request without specifying metric definitions.")
