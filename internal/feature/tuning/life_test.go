@@ -272,3 +272,33 @@ func TestConvergenceIsTold(t *testing.T) {
 		l.trainer.group.Wait()
 	})
 }
+
+// TestWarmStartIsNotRecursive looks at the third of three tuning jobs, each the
+// parent of the next: the first, which was the best, is no parent of the third.
+func TestWarmStartIsNotRecursive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		worse := 0.0
+		l.trainer.objective = func(map[string]string) (string, *float64) { return Completed, new(worse) }
+		l.run(t.Context())
+		for i, want := range []string{"", "tune0", "tune1"} {
+			worse = float64(i)
+			err := l.create(request(fmt.Sprintf("tune%d", i), 2, func(in *sm.CreateHyperParameterTuningJobInput) {
+				if i > 0 {
+					in.WarmStartConfig = &sm.HyperParameterTuningJobWarmStartConfig{WarmStartType: identical,
+						ParentHyperParameterTuningJobs: []sm.ParentHyperParameterTuningJob{{HyperParameterTuningJobName: fmt.Sprintf("tune%d", i-1)}}}
+				}
+			}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Minute)
+			d := l.describe(fmt.Sprintf("tune%d", i))
+			if best := d.OverallBestTrainingJob; i > 0 && (best == nil || best.TuningJobName != want) {
+				t.Errorf("the best of %s and its parent is %+v", d.HyperParameterTuningJobName, best)
+			}
+		}
+		l.stop()
+		l.trainer.group.Wait()
+	})
+}

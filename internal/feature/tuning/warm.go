@@ -87,8 +87,12 @@ func (s *Service) checkWarmStart(ctx context.Context, j *Job) error {
 		}
 		trials += int64(len(all))
 	}
-	if trials > maxTrials {
-		return limit("the number of training jobs per hyperparameter tuning job with those of its parents", maxTrials, trials)
+	most := int64(maxTrials)
+	if j.Doc.HyperParameterTuningJobConfig.Strategy == tune.Random {
+		most = maxRandomTrials
+	}
+	if trials > most {
+		return limit("the number of training jobs per hyperparameter tuning job with those of its parents", most, trials)
 	}
 	return nil
 }
@@ -218,7 +222,9 @@ func (s *Service) overall(j Job, m *memory, best *sm.HyperParameterTrainingJobSu
 	return top
 }
 
-// bestsOf are the best training jobs of a job's parents, and of theirs.
+// bestsOf are the best training jobs of a job's parents. What the parents' own
+// parents have found does not count: "Warm start jobs are not recursive" in the
+// developer guide.
 func (s *Service) bestsOf(ctx context.Context, j Job) ([]sm.HyperParameterTrainingJobSummary, error) {
 	parents, err := s.parents(ctx, j)
 	if fault.Of(err) != nil {
@@ -226,9 +232,7 @@ func (s *Service) bestsOf(ctx context.Context, j Job) ([]sm.HyperParameterTraini
 	}
 	var out []sm.HyperParameterTrainingJobSummary
 	for _, p := range parents {
-		if b := p.Doc.OverallBestTrainingJob; b != nil {
-			out = append(out, *b)
-		} else if b := p.Doc.BestTrainingJob; b != nil {
+		if b := p.Doc.BestTrainingJob; b != nil {
 			own := *b
 			own.TuningJobName = p.Key.Name
 			out = append(out, own)
