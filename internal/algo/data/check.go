@@ -4,6 +4,7 @@ package data
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"math"
 	"strconv"
@@ -22,11 +23,21 @@ func check(m *algo.Matrix, sources []source, format Format, opts Options) error 
 			return tooWide(m, sources, format, opts)
 		}
 	}
-	if opts.Finite {
+	wrong := func(at int, want string) error {
+		row, col := cell(m, at)
+		return algo.ClientErrorf("%s: feature %d is %s; %s was expected", placeOf(sources, format, row), col+1, orMissing(m.Values[at]), want)
+	}
+	if opts.Finite || format == RecordIO { // the other formats are read without infinity
 		for at, v := range m.Values {
-			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-				row, col := cell(m, at)
-				return algo.ClientErrorf("%s: feature %d is %s; a finite number was expected", placeOf(sources, format, row), col+1, orMissing(v))
+			if v-v != 0 && (opts.Finite || v == v) {
+				return wrong(at, "a finite number")
+			}
+		}
+	}
+	if b := opts.Bounds; b != nil {
+		for at, v := range m.Values {
+			if v < b.Min || v > b.Max {
+				return wrong(at, b.Want)
 			}
 		}
 	}
@@ -54,10 +65,14 @@ func tooWide(m *algo.Matrix, sources []source, format Format, opts Options) erro
 		}
 	}
 	hint := ""
-	if format == CSV && opts.Unsupervised && !opts.NoLabel {
+	switch {
+	case format == CSV && opts.Unsupervised && !opts.NoLabel:
 		hint = " and a label, which a CSV without the content type text/csv;label_size=0 has"
+	case format == CSV && !opts.NoLabel:
+		hint = " behind the label"
 	}
-	return algo.ClientErrorf("%s: has %s%s, but feature_dim is %d", placeOf(sources, format, row), plural(has, "feature"), hint, opts.Cols)
+	return algo.ClientErrorf("%s: has %s%s, but %s %d", placeOf(sources, format, row), plural(has, "feature"), hint,
+		cmp.Or(opts.ColsOf, "feature_dim is"), opts.Cols)
 }
 
 // cell is the row and column of value at of m.
@@ -155,13 +170,12 @@ func OpenText(ch *algo.Channel, epoch int) (texts []Text, release func(), err er
 		size += len(src.b)
 		texts = append(texts, Text{src.name, src.b})
 	}
-	if size == 0 {
+	if err = checkKinds(sources, ""); err == nil && size == 0 {
+		err = noRows(sources)
+	}
+	if err != nil {
 		release()
-		err := error(emptyFiles(len(sources)))
-		if len(sources) == 0 {
-			err = ErrNoRows
-		}
-		return nil, nil, algo.ClientErrorf("%s channel: %w", ch.Name, err)
+		return nil, nil, fmt.Errorf("%s channel: %w", ch.Name, err)
 	}
 	return texts, release, nil
 }

@@ -84,9 +84,9 @@ func TestLoadContentTypes(t *testing.T) {
 		{"application/x-parquet", "", Options{}, "train channel: file data: is empty, and no Parquet file"},
 		{"image/png", "", Options{}, "train channel: image/png is not an accepted ContentType: csv, libsvm, parquet, recordio-protobuf, " +
 			"text/csv, text/libsvm, text/x-libsvm, application/x-parquet, application/x-recordio-protobuf."},
-		{"text/csv", "\n\n", Options{}, "train channel: 1 file, but no rows"},
+		{"text/csv", "\n\n", Options{}, "train channel: 1 file, but no rows: file data is empty, where at least one row was expected"},
 		{"text/csv", "1,2\n3,x\n", Options{}, `train channel: file data, line 2: column 2: "x" is not a number`},
-		{"", "1 0:a\n", Options{}, `train channel: file data, line 1: feature "0:a" is not index:value`},
+		{"", "1 0:a\n", Options{}, `train channel: file data, line 1: feature "0:a" is not index:value: "a" is not a number`},
 	} {
 		t.Run(c.contentType, func(t *testing.T) {
 			_, err := Load(channel(t, c.contentType, map[string]string{"data": c.text}), c.opts)
@@ -105,7 +105,7 @@ func TestLoadEmptyChannel(t *testing.T) {
 	ch := channel(t, "text/csv", map[string]string{"_SUCCESS": ""})
 	for _, dir := range []string{ch.Dir, filepath.Join(ch.Dir, "absent")} {
 		ch.Dir = dir
-		if _, err := Load(ch, Options{}); err == nil || err.Error() != "train channel: no data files found" || !algo.IsClientError(err) {
+		if _, err := Load(ch, Options{}); err == nil || err.Error() != "train channel: no data files found: at least one was expected, of a name that does not begin with . or _" || !algo.IsClientError(err) {
 			t.Errorf("error %v", err)
 		}
 	}

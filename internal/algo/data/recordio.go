@@ -194,7 +194,7 @@ func (p *records) spread() {
 func labelOf(rec *recordio.Record) (float32, error) {
 	label := rec.Label.Get(recordio.Vector)
 	if label == nil {
-		return 0, errors.New("has no label")
+		return 0, errors.New("has no label; one number was expected")
 	}
 	var room [1]float32
 	if size, err := label.Size(); err != nil || size != 1 {
@@ -204,8 +204,8 @@ func labelOf(rec *recordio.Record) (float32, error) {
 	if v := appendNumbers(room[:0], label); len(v) == 1 {
 		y = v[0]
 	}
-	if math.IsNaN(float64(y)) {
-		return 0, errors.New("the label is missing or NaN")
+	if math.IsNaN(float64(y)) || math.IsInf(float64(y), 0) {
+		return 0, fmt.Errorf("the label is %s; a finite number was expected", orMissing(y))
 	}
 	return y, nil
 }
