@@ -86,10 +86,14 @@ func cell(m *algo.Matrix, at int) (row, col int) {
 	return row, int(m.Index[at])
 }
 
-// orMissing writes v; NaN is also what stands for an empty field.
+// orMissing writes v; NaN is also what stands for an empty field, and infinity
+// for a double that no float32 holds.
 func orMissing(v float32) string {
-	if math.IsNaN(float64(v)) {
+	switch {
+	case math.IsNaN(float64(v)):
 		return "missing or NaN"
+	case math.IsInf(float64(v), 0):
+		return "infinite, or too large for 32 bits"
 	}
 	return strconv.FormatFloat(float64(v), 'g', -1, 32)
 }
@@ -159,18 +163,18 @@ func (t Text) Place(i int) string {
 // OpenText gives the files of a channel that holds no table, in the order of
 // their paths; of one in Pipe mode the stream of an epoch, which counts from 0.
 // With RecordWrapperType RecordIO each record is a file. The bytes are of use
-// until release. A channel without a byte is a client error that wraps ErrNoRows.
+// until release. A channel of white space alone is a client error that wraps ErrNoRows.
 func OpenText(ch *algo.Channel, epoch int) (texts []Text, release func(), err error) {
 	sources, release, err := open(ch, epoch, ch.Wrapped, nil)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s channel: %w", ch.Name, err)
 	}
-	size := 0
+	empty := true
 	for _, src := range sources {
-		size += len(src.b)
-		texts = append(texts, Text{src.name, src.b})
+		empty = empty && blank(src.b)
+		texts = append(texts, Text{src.name, src.b[skipBOM(src.b):]})
 	}
-	if err = checkKinds(sources, ""); err == nil && size == 0 {
+	if err = checkKinds(sources, "", ""); err == nil && empty {
 		err = noRows(sources)
 	}
 	if err != nil {

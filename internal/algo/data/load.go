@@ -177,7 +177,7 @@ func load(ch *algo.Channel, opts Options) (*algo.Matrix, error) {
 		return nil, err
 	}
 	defer release()
-	if err := checkKinds(sources, format); err != nil {
+	if err := checkKinds(sources, format, because(ch, opts)); err != nil {
 		return nil, err
 	}
 	asked := opts

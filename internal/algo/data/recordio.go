@@ -148,7 +148,7 @@ func (p *records) add(rec *recordio.Record, opts Options) error {
 	case err != nil:
 		return fmt.Errorf("features: %w", err)
 	case size == 0:
-		return errors.New("has no features")
+		return errors.New("has no features; at least one was expected")
 	case size > math.MaxInt32:
 		return fmt.Errorf("has %d features; at most %d can be read", size, math.MaxInt32)
 	}
@@ -259,7 +259,7 @@ func unwrap(sources []source) ([]source, error) {
 			}
 			name := fmt.Sprintf("%s, record %d", cmp.Or(src.name, "data"), n)
 			if err != nil {
-				return nil, algo.ClientErrorf("%s: %w", name, err)
+				return nil, algo.ClientErrorf("file %s: %w", name, err)
 			}
 			out = append(out, source{name: name, b: slices.Clone(b)})
 		}

@@ -93,7 +93,7 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 func load(in algo.Input, name string) (*algo.Matrix, error) {
 	return data.Load(in.Channels[name], data.Options{
 		Formats: []data.Format{data.RecordIO, data.CSV}, Cols: in.Params.Int("feature_dim"), Finite: true, Unsupervised: true, Threads: in.Threads,
-		Bounds: &data.Bounds{Min: 0, Max: math.MaxFloat32, Want: "the count of a word, 0 or more,"},
+		Bounds: &data.Bounds{Min: 0, Max: 1e15, Want: "the count of a word, from 0 to 1e15,"},
 	})
 }
 
