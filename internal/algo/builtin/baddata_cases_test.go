@@ -331,7 +331,7 @@ var cases = []badCase{
 	}},
 	{name: "Parquet as CSV", formats: []string{asParquet}, job: typed("text/csv"), outcome: fails(0, "is a Parquet file, which was not expected: its ContentType is application/x-parquet")},
 	{name: "libsvm as CSV", formats: []string{asLibSVM}, job: typed("text/csv"), outcome: fails(1, "; it looks like libsvm, whose ContentType is text/libsvm")},
-	{name: "JSON as CSV", formats: csvs, edit: to("{\"a\": 1, \"b\": 2}\n"), outcome: fails(1, `column 1: "{\"a\": 1" is not a number`)},
+	{name: "JSON as CSV", formats: csvs, edit: to("{\"a\": 1, \"b\": 2}\n"), outcome: fails(1, `column 1: "{\"a\": 1" is not a number; it looks like JSON, where CSV was expected`)},
 	// Text and pairs.
 	{name: "no labels in text", formats: []string{asText}, edit: all("__label__", ""), outcome: fails(0, `none of 8 lines has a label and a known word; lines such as "__label__1 a text" were expected`)},
 	{name: "bytes in a line of text", formats: []string{asText}, edit: atLine(3, func(line string) string { return line + " caf\xe9" }), outcome: fails(3, "byte 0xe9 is not UTF-8 text")},

@@ -298,8 +298,12 @@ func (r *csvReader) header(c chunk, line int) string {
 	if c.from+line != skipBOM(c.src.b) {
 		return ""
 	}
+	first := bytes.TrimSpace(c.bytes()[line:lineEnd(c.bytes(), line)])
+	if len(first) > 0 && (first[0] == '{' || first[0] == '[') {
+		return "; it looks like JSON, where CSV was expected"
+	}
 	text, fields := 0, 0
-	for field := range bytes.SplitSeq(bytes.TrimRight(c.bytes()[line:lineEnd(c.bytes(), line)], "\r\n"), []byte{r.delim}) {
+	for field := range bytes.SplitSeq(first, []byte{r.delim}) {
 		if len(bytes.TrimSpace(field)) == 0 {
 			continue
 		}
@@ -307,7 +311,7 @@ func (r *csvReader) header(c chunk, line int) string {
 		if _, ok := slowNumber(field); !ok {
 			text++
 		}
-		if index, _, ok := scanIndex(field, 0); ok && index >= 0 && r.delim == ' ' {
+		if _, _, ok := scanIndex(field, 0); ok && r.delim == ' ' {
 			return "; it looks like libsvm, whose ContentType is text/libsvm"
 		}
 	}

@@ -112,7 +112,7 @@ func read(ch *algo.Channel, rows int) ([]pair, error) {
 				p, err := parsePair(line, rows)
 				if err != nil {
 					hint := ""
-					if at == 0 && !bytes.ContainsAny(line, "0123456789") {
+					if at == 0 && bytes.IndexByte(line, ',') >= 0 && !bytes.ContainsAny(line, "0123456789") {
 						hint = "; it looks like a header line, and a CSV must have none"
 					}
 					return nil, algo.ClientErrorf("%s channel: %s: %w%s", ch.Name, text.Place(at), err, hint)
