@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/spill"
 	"github.com/sagebrush-ml/sagebrush/internal/recordio"
 )
 
@@ -23,23 +24,8 @@ func check(m *algo.Matrix, sources []source, format Format, opts Options) error 
 			return tooWide(m, sources, format, opts)
 		}
 	}
-	wrong := func(at int, want string) error {
-		row, col := cell(m, at)
-		return algo.ClientErrorf("%s: feature %d is %s; %s was expected", placeOf(sources, format, row), col+1, orMissing(m.Values[at]), want)
-	}
-	if opts.Finite || format == RecordIO { // the other formats are read without infinity
-		for at, v := range m.Values {
-			if v-v != 0 && (opts.Finite || v == v) {
-				return wrong(at, "a finite number")
-			}
-		}
-	}
-	if b := opts.Bounds; b != nil {
-		for at, v := range m.Values {
-			if v < b.Min || v > b.Max {
-				return wrong(at, b.Want)
-			}
-		}
+	if err := checkValues(m, sources, format, opts); err != nil {
+		return err
 	}
 	if opts.CheckLabel != nil {
 		for row, y := range m.Label {
@@ -49,6 +35,35 @@ func check(m *algo.Matrix, sources []source, format Format, opts Options) error 
 		}
 	}
 	return nil
+}
+
+// stretch is how many values a goroutine checks at a time.
+const stretch = 1 << 20
+
+// checkValues tells of the first value that is not as opts asks. Of formats other
+// than RecordIO infinity is no number that is read.
+func checkValues(m *algo.Matrix, sources []source, format Format, opts Options) error {
+	b := opts.Bounds
+	if !opts.Finite && b == nil && format != RecordIO {
+		return nil
+	}
+	wrong := func(at int, want string) error {
+		row, col := cell(m, at)
+		return algo.ClientErrorf("%s: feature %d is %s; %s was expected", placeOf(sources, format, row), col+1, orMissing(m.Values[at]), want)
+	}
+	return each((len(m.Values)+stretch-1)/stretch, opts.Threads, func(i int) error {
+		part := m.Values[i*stretch : min((i+1)*stretch, len(m.Values))]
+		for j, v := range part {
+			switch {
+			case v-v != 0 && (opts.Finite || v == v):
+				return wrong(i*stretch+j, "a finite number")
+			case b != nil && (v < b.Min || v > b.Max):
+				return wrong(i*stretch+j, b.Want)
+			}
+		}
+		spill.Rest(opts.Memory, part)
+		return nil
+	})
 }
 
 // tooWide tells of the first row that has not opts.Cols features.

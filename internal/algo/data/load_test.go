@@ -117,3 +117,24 @@ func TestLoadRaggedAcrossFiles(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// What a file is, is told by its first bytes; text that only begins alike is text.
+func TestLoadTellsOtherKinds(t *testing.T) {
+	for _, c := range []struct{ contentType, text, want string }{
+		{"text/csv", "\x1f\x8b\x08\x00", "train channel: file data: is compressed with gzip, which was not expected: the channel's CompressionType Gzip unpacks it"},
+		{"text/csv", "BZh91AY&SY\x00", "train channel: file data: is compressed with bzip2; unpack it"},
+		{"", "\x28\xb5\x2f\xfd\x04", "train channel: file data: is compressed with zstd; unpack it"},
+		{"application/x-recordio-protobuf", "\xfd7zXZ\x00\x00", "train channel: file data: is compressed with xz; unpack it"},
+		{"application/x-parquet", "PK\x03\x04", "train channel: file data: is a zip archive; unpack it"},
+		{"text/csv", "PAR1 1 2 PAR1", "train channel: file data: is a Parquet file, which was not expected: its ContentType is application/x-parquet"},
+		{"text/csv", "PAR1,2\n", `train channel: file data, line 1: column 1: "PAR1" is not a number`},
+		{"text/csv", "\xff\xfe1\x00", "train channel: file data: is UTF-16 text; UTF-8 was expected"},
+		{"text/libsvm", "1 0:2\x00\n", "train channel: file data: is no text, which was expected by the ContentType text/libsvm"},
+		{"application/x-recordio-protobuf", "1,2\n", "train channel: file data: is no RecordIO, which was expected by the ContentType application/x-recordio-protobuf"},
+	} {
+		_, err := Load(channel(t, c.contentType, map[string]string{"data": c.text}), Options{})
+		if err == nil || err.Error() != c.want || !algo.IsClientError(err) {
+			t.Errorf("error %v\n want %s", err, c.want)
+		}
+	}
+}
