@@ -235,7 +235,7 @@ func TestAMillionColumns(t *testing.T) {
 			case format == asParquet:
 				many, bytesEach = 5_000, 25_000 // each has a header and a page: writing a million is what would take long
 			case raced:
-				many = 50_000
+				many = 30_000
 			}
 			t.Run(s.name+"/"+format, func(t *testing.T) {
 				wide := each(4, func(i int) []float64 {
