@@ -207,6 +207,8 @@ var cases = []badCase{
 			}
 			return onSecond(1, "but feature_dim is 3")(s, format)
 		}},
+	{name: "a second channel of another width, with weights", formats: csvs, of: named("xgboost"), params: map[string]string{"csv_weights": "1"},
+		job: second(each(8, func(int) []float64 { return []float64{1, 2, 3, 4, 5} })), outcome: onSecond(1, "has 4 features behind label and weight, but the train channel has 2")},
 	{name: "another width where feature_dim is auto", formats: tables, of: named("knn", "linear-learner"), params: map[string]string{"feature_dim": "auto"},
 		job: second(each(8, func(int) []float64 { return []float64{1, 2} })), outcome: onSecond(1, "but the train channel has 3")},
 	{name: "a second channel without a row", formats: anything, job: func(_ *testing.T, s subject, format string, channels map[string]algotest.Channel) {

@@ -83,6 +83,8 @@ func tooWide(m *algo.Matrix, sources []source, format Format, opts Options) erro
 	switch {
 	case format == CSV && opts.Unsupervised && !opts.NoLabel:
 		hint = " and a label, which a CSV without the content type text/csv;label_size=0 has"
+	case format == CSV && !opts.NoLabel && opts.Weights:
+		hint = " behind label and weight"
 	case format == CSV && !opts.NoLabel:
 		hint = " behind the label"
 	}
