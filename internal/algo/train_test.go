@@ -63,7 +63,7 @@ func TestRunTrain(t *testing.T) {
 		{"pipe mode", map[string]string{hyper: `{"rounds":"1"}`, chans: `{"train":{"TrainingInputMode":"Pipe"}}`},
 			1, "ClientError: TrainingInputMode Pipe of the train channel is not built for mean: use File or FastFile", "", ""},
 		{"an empty channel", map[string]string{hyper: `{"rounds":"1"}`, chans: csvTrain},
-			1, "ClientError: train channel: no data files found", "", ""},
+			1, "ClientError: train channel: no data files found: at least one was expected, of a name that does not begin with . or _", "", ""},
 		{"text in the data", map[string]string{hyper: `{"rounds":"1"}`, chans: csvTrain, train: "1,2\n0,red\n"},
 			1, `ClientError: train channel: file a.csv, line 2: column 2: "red" is not a number`, "", ""},
 		{"shards on two hosts", map[string]string{hyper: `{"rounds":"1"}`, chans: `{"train":{"S3DistributionType":"ShardedByS3Key"}}`,

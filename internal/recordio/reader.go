@@ -121,7 +121,7 @@ func (r *Reader) header(sofar int) (kind uint32, n int, err error) {
 		return 0, 0, r.short(err)
 	}
 	if magic := binary.LittleEndian.Uint32(h); magic != Magic {
-		return 0, 0, r.wrong("%#08x stands in place of the magic word", magic)
+		return 0, 0, r.wrong("%#08x stands in place of the magic word %#08x", magic, Magic)
 	}
 	word := binary.LittleEndian.Uint32(h[4:])
 	kind, n = word>>29, int(word&MaxPart)
@@ -157,8 +157,8 @@ func (r *Reader) payload(n int) error {
 }
 
 func (r *Reader) short(err error) error {
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("read the record at byte %d: the data ends within it: %w", r.offset, io.ErrUnexpectedEOF)
 	}
 	return fmt.Errorf("read the record at byte %d: %w", r.offset, err)
 }

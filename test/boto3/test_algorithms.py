@@ -4,7 +4,9 @@
 How good they are is for test/quality; here it is that a client gets what AWS's containers give.
 """
 
+import gzip
 import json
+import re
 
 import numpy
 import pytest
@@ -122,3 +124,41 @@ def test_random_cut_forest_refuses_a_replicated_channel(bench):
     job = bench.finished(request["TrainingJobName"])
     assert job["TrainingJobStatus"] == "Failed"
     assert job["FailureReason"].startswith("ClientError: the train channel is FullyReplicated")
+
+
+ROWS = csv(Y, X)
+RECORDS = recordio(X, Y)
+LINEAR = {**DIM, "predictor_type": "binary_classifier", "epochs": "1", "num_models": "1"}
+KMEANS = {**DIM, "k": "2"}
+FACTORS = {**DIM, "predictor_type": "binary_classifier", "num_factors": "4"}
+
+# what is wrong: algorithm, hyperparameters, body and content type of the channel, more of its members, and the reason, which tells channel, file,
+# place and what was expected.
+BAD = {
+    "a header": ("linear-learner", LINEAR, b"y" + b"".join(b",x%d" % i for i in range(30)) + b"\n" + ROWS, "text/csv", {},
+                 r'train channel: file part-0, line 1: column 1: "y" is not a number; it looks like a header line, and a CSV must have none'),
+    "a label": ("linear-learner", LINEAR, ROWS + b"2" + ROWS[ROWS.index(b","):ROWS.index(b"\n")], "text/csv", {},
+                r"train channel: file part-0, line 570: the label is 2; 0 or 1 was expected, for predictor_type binary_classifier"),
+    "no label_size": ("kmeans", KMEANS, csv(X), "text/csv", {},
+                      r"train channel: file part-0, line 1: has 29 features and a label, which a CSV without the content type text/csv;label_size=0 has, "
+                      r"but feature_dim is 30"),
+    "a record that ends early": ("factorization-machines", FACTORS, RECORDS[:-5], "application/x-recordio-protobuf", {},
+                                 r"train channel: file part-0, record 569: .*the data ends within it"),
+    "gzip that is not told": ("linear-learner", LINEAR, gzip.compress(ROWS), "text/csv", {},
+                              r"train channel: file part-0: is compressed with gzip, which was not expected: the channel's CompressionType Gzip unpacks it"),
+    "gzip that is none": ("linear-learner", LINEAR, ROWS, "text/csv", {"CompressionType": "Gzip"},
+                          r'channel "train": s3://\S+/part-0 is not compressed with gzip'),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_wrong_with_the_data_is_told(bench, case):
+    algorithm, hyper, body, kind, more, reason = BAD[case]
+    uri = bench.put(f"{unique('bad')}/part-0", body, up=1)
+    request = bench.request(InputDataConfig=[{**channel("train", uri, kind), **more}])
+    request["AlgorithmSpecification"]["TrainingImage"] = f"382416733822.dkr.ecr.{bench.region}.amazonaws.com/{algorithm}:1"
+    request["HyperParameters"] = hyper
+    bench.sagemaker.create_training_job(**request)
+    job = bench.finished(request["TrainingJobName"])
+    assert job["TrainingJobStatus"] == "Failed"
+    assert job["FailureReason"].startswith("ClientError: ") and re.search(reason, job["FailureReason"]), job["FailureReason"]

@@ -255,7 +255,7 @@ BAD = {
     "a label": ({"train": ("text/csv", b"1,2\n0,3\n2,4\n")}, {}, r"train channel: file part-0, line 3: the label is 2; label must be in \[0,1\]"),
     "validation": ({"train": GOOD, "validation": ("text/csv", b"1,2\n0,3,4\n")}, {}, r"validation channel: file part-0, line 2: has 3 columns"),
     "columns of validation": ({"train": GOOD, "validation": ("text/csv", b"1,2,3,4\n")}, {},
-                              r"Feature shape mismatch, expected: 2, got 3: the validation channel"),
+                              r"validation channel: file part-0, line 1: has 3 features behind the label, but the train channel has 2"),
     "libsvm": ({"train": ("text/libsvm", b"1 qid:1 0:2\n0 qid:1 a:3\n")}, {"objective": "rank:ndcg"}, r"train channel: file part-0, line 2: "),
     "a row without a query": ({"train": ("text/libsvm", b"1 qid:1 0:2\n0 0:3\n")}, {"objective": "rank:ndcg"},
                               r"train channel: file part-0, line 2: .*qid"),

@@ -193,7 +193,7 @@ func TestBadDataIsTold(t *testing.T) {
 	}{
 		{"an empty file", supervised, file(""), nil, "train channel: 1 file, but no rows"},
 		{"no file", skipgram, algotest.Channel{}, nil, "train channel: no data files found"},
-		{"no label", supervised, file(strings.Repeat("good text\n", 5)), nil, "train channel: a.txt: none of 5 lines has a label and a known word"},
+		{"no label", supervised, file(strings.Repeat("good text\n", 5)), nil, "train channel: file a.txt: none of 5 lines has a label and a known word"},
 		{"labels and no words", supervised, file("__label__a\n__label__b\n"), nil, "none of 1 different words occurs min_count, 5 times"},
 		{"no UTF-8", supervised, file("__label__a fine\n__label__b caf\xe9 au lait\n"), nil, "train channel: file a.txt, line 2: byte 0xe9 is not UTF-8 text"},
 		{"rare words", skipgram, file("one two three\n"), nil, "none of 4 different words occurs min_count, 5 times, in 4 tokens of text"},

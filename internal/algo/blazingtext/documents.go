@@ -47,7 +47,7 @@ func documentsOf(pieces []*piece, places [][]int32, d *dictionary, c config, thr
 	}
 	if n == 0 {
 		p := pieces[0].text
-		return nil, algo.ClientErrorf("%s: none of %d lines has a label and a known word; lines such as \"%s1 a text\" were expected", p.Name, all.lines, labelPrefix)
+		return nil, algo.ClientErrorf("file %s: none of %d lines has a label and a known word; lines such as \"%s1 a text\" were expected", p.Name, all.lines, labelPrefix)
 	}
 	all.rows, all.labels = make([]int32, 0, rows), make([]int32, 0, labels)
 	for i := range made {

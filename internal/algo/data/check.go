@@ -4,11 +4,13 @@ package data
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"math"
 	"strconv"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/spill"
 	"github.com/sagebrush-ml/sagebrush/internal/recordio"
 )
 
@@ -22,13 +24,8 @@ func check(m *algo.Matrix, sources []source, format Format, opts Options) error 
 			return tooWide(m, sources, format, opts)
 		}
 	}
-	if opts.Finite {
-		for at, v := range m.Values {
-			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-				row, col := cell(m, at)
-				return algo.ClientErrorf("%s: feature %d is %s; a finite number was expected", placeOf(sources, format, row), col+1, orMissing(v))
-			}
-		}
+	if err := checkValues(m, sources, format, opts); err != nil {
+		return err
 	}
 	if opts.CheckLabel != nil {
 		for row, y := range m.Label {
@@ -38,6 +35,35 @@ func check(m *algo.Matrix, sources []source, format Format, opts Options) error 
 		}
 	}
 	return nil
+}
+
+// stretch is how many values a goroutine checks at a time.
+const stretch = 1 << 20
+
+// checkValues tells of the first value that is not as opts asks. Of formats other
+// than RecordIO infinity is no number that is read.
+func checkValues(m *algo.Matrix, sources []source, format Format, opts Options) error {
+	b := opts.Bounds
+	if !opts.Finite && b == nil && format != RecordIO {
+		return nil
+	}
+	wrong := func(at int, want string) error {
+		row, col := cell(m, at)
+		return algo.ClientErrorf("%s: feature %d is %s; %s was expected", placeOf(sources, format, row), col+1, orMissing(m.Values[at]), want)
+	}
+	return each((len(m.Values)+stretch-1)/stretch, opts.Threads, func(i int) error {
+		part := m.Values[i*stretch : min((i+1)*stretch, len(m.Values))]
+		for j, v := range part {
+			switch {
+			case v-v != 0 && (opts.Finite || v == v):
+				return wrong(i*stretch+j, "a finite number")
+			case b != nil && (v < b.Min || v > b.Max):
+				return wrong(i*stretch+j, b.Want)
+			}
+		}
+		spill.Rest(opts.Memory, part)
+		return nil
+	})
 }
 
 // tooWide tells of the first row that has not opts.Cols features.
@@ -54,10 +80,16 @@ func tooWide(m *algo.Matrix, sources []source, format Format, opts Options) erro
 		}
 	}
 	hint := ""
-	if format == CSV && opts.Unsupervised && !opts.NoLabel {
+	switch {
+	case format == CSV && opts.Unsupervised && !opts.NoLabel:
 		hint = " and a label, which a CSV without the content type text/csv;label_size=0 has"
+	case format == CSV && !opts.NoLabel && opts.Weights:
+		hint = " behind label and weight"
+	case format == CSV && !opts.NoLabel:
+		hint = " behind the label"
 	}
-	return algo.ClientErrorf("%s: has %s%s, but feature_dim is %d", placeOf(sources, format, row), plural(has, "feature"), hint, opts.Cols)
+	return algo.ClientErrorf("%s: has %s%s, but %s %d", placeOf(sources, format, row), plural(has, "feature"), hint,
+		cmp.Or(opts.ColsOf, "feature_dim is"), opts.Cols)
 }
 
 // cell is the row and column of value at of m.
@@ -71,10 +103,14 @@ func cell(m *algo.Matrix, at int) (row, col int) {
 	return row, int(m.Index[at])
 }
 
-// orMissing writes v; NaN is also what stands for an empty field.
+// orMissing writes v; NaN is also what stands for an empty field, and infinity
+// for a double that no float32 holds.
 func orMissing(v float32) string {
-	if math.IsNaN(float64(v)) {
+	switch {
+	case math.IsNaN(float64(v)):
 		return "missing or NaN"
+	case math.IsInf(float64(v), 0):
+		return "infinite, or too large for 32 bits"
 	}
 	return strconv.FormatFloat(float64(v), 'g', -1, 32)
 }
@@ -144,24 +180,23 @@ func (t Text) Place(i int) string {
 // OpenText gives the files of a channel that holds no table, in the order of
 // their paths; of one in Pipe mode the stream of an epoch, which counts from 0.
 // With RecordWrapperType RecordIO each record is a file. The bytes are of use
-// until release. A channel without a byte is a client error that wraps ErrNoRows.
+// until release. A channel of white space alone is a client error that wraps ErrNoRows.
 func OpenText(ch *algo.Channel, epoch int) (texts []Text, release func(), err error) {
 	sources, release, err := open(ch, epoch, ch.Wrapped, nil)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s channel: %w", ch.Name, err)
 	}
-	size := 0
+	empty := true
 	for _, src := range sources {
-		size += len(src.b)
-		texts = append(texts, Text{src.name, src.b})
+		empty = empty && blank(src.b)
+		texts = append(texts, Text{src.name, src.b[skipBOM(src.b):]})
 	}
-	if size == 0 {
+	if err = checkKinds(sources, "", ""); err == nil && empty {
+		err = noRows(sources)
+	}
+	if err != nil {
 		release()
-		err := error(emptyFiles(len(sources)))
-		if len(sources) == 0 {
-			err = ErrNoRows
-		}
-		return nil, nil, algo.ClientErrorf("%s channel: %w", ch.Name, err)
+		return nil, nil, fmt.Errorf("%s channel: %w", ch.Name, err)
 	}
 	return texts, release, nil
 }

@@ -67,7 +67,7 @@ func TestLoadChecksRows(t *testing.T) {
 		{"a missing value in the second file", "text/csv", supervised, map[string]string{"a": "1,2,3\n", "b": "\n0,1,2\n\n1,,2\n"},
 			"train channel: file b, line 4: feature 1 is missing or NaN; a finite number was expected", 0},
 		{"infinity in a record", "", supervised, map[string]string{"a": recordText(t, dense(1, 2), dense(1, float32(math.Inf(1))))},
-			"train channel: file a, record 2: feature 2 is +Inf; a finite number was expected", 0},
+			"train channel: file a, record 2: feature 2 is infinite, or too large for 32 bits; a finite number was expected", 0},
 		{"a label out of range", "text/csv;label_size=1", supervised, map[string]string{"a": "1,2,3\n2,2,3\n"},
 			"train channel: file a, line 2: the label is 2; 0 or 1 was expected", 0},
 	} {

@@ -67,7 +67,11 @@ func newCSVReader(m *algo.Matrix, chunks []chunk, opts Options) (r csvReader, ok
 		return r, false, nil
 	}
 	if r.cols <= r.lead {
-		return r, false, chunks[0].errorAt(0, "a row has %s but needs a label%s and at least one feature", plural(r.cols, "column"), weight)
+		hint := ""
+		if opts.Unsupervised {
+			hint = "; rows without a label have the content type text/csv;label_size=0"
+		}
+		return r, false, chunks[0].errorAt(0, "a row has %s but needs a label%s and at least one feature%s", plural(r.cols, "column"), weight, hint)
 	}
 	return r, true, nil
 }
@@ -237,7 +241,7 @@ func (r *csvReader) blank(line []byte) bool {
 func (r *csvReader) leading(c chunk, line, row, col int, v float32) error {
 	if col == 0 {
 		if math.IsNaN(float64(v)) {
-			return c.errorAt(line, "the label (column 1) is missing or NaN")
+			return c.errorAt(line, "the label (column 1) is missing or NaN; a number was expected%s", r.header(c, line))
 		}
 		r.m.Label[row] = v
 		return nil
@@ -271,7 +275,7 @@ func (r *csvReader) slow(c chunk, line, i, col int) (v float32, next int, err er
 	}
 	v, ok := slowNumber(b[i:stop])
 	if !ok {
-		return 0, 0, c.errorAt(line, "column %d: %s is not a number", col+1, shown(b[i:stop]))
+		return 0, 0, c.errorAt(line, "column %d: %s%s", col+1, noNumber(b[i:stop]), r.header(c, line))
 	}
 	return v, end, nil
 }
@@ -282,8 +286,37 @@ func (r *csvReader) ragged(c chunk, line int) error {
 	text := bytes.TrimRight(c.bytes()[line:lineEnd(c.bytes(), line)], "\r\n")
 	for i, field := range bytes.Split(text, []byte{r.delim}) {
 		if _, ok := slowNumber(field); !ok {
-			return c.errorAt(line, "column %d: %s is not a number", i+1, shown(field))
+			return c.errorAt(line, "column %d: %s%s", i+1, noNumber(field), r.header(c, line))
 		}
 	}
 	return c.errorAt(line, "has %s, but the first row has %d", plural(countFields(text, r.delim), "column"), r.cols)
+}
+
+// header is a hint at the end of what is wrong in a line, where the line is the
+// first of its file and looks like a header or like another format.
+func (r *csvReader) header(c chunk, line int) string {
+	if c.from+line != skipBOM(c.src.b) {
+		return ""
+	}
+	first := bytes.TrimSpace(c.bytes()[line:lineEnd(c.bytes(), line)])
+	if len(first) > 0 && (first[0] == '{' || first[0] == '[') {
+		return "; it looks like JSON, where CSV was expected"
+	}
+	text, fields := 0, 0
+	for field := range bytes.SplitSeq(first, []byte{r.delim}) {
+		if len(bytes.TrimSpace(field)) == 0 {
+			continue
+		}
+		fields++
+		if _, ok := slowNumber(field); !ok {
+			text++
+		}
+		if _, _, ok := scanIndex(field, 0); ok && r.delim == ' ' {
+			return "; it looks like libsvm, whose ContentType is text/libsvm"
+		}
+	}
+	if 2*text > fields {
+		return "; it looks like a header line, and a CSV must have none"
+	}
+	return ""
 }

@@ -69,17 +69,17 @@ func TestReadCSVErrors(t *testing.T) {
 		opts       Options
 		want       string
 	}{
-		{"a header", "id,age\n1,2\n", Options{}, `line 1: column 1: "id" is not a number`},
+		{"a header", "id,age\n1,2\n", Options{}, `line 1: column 1: "id" is not a number; it looks like a header line, and a CSV must have none`},
 		{"text in a field", "1,2,3\n4,blue,6\n", Options{}, `line 2: column 2: "blue" is not a number`},
 		{"text at the end of a line", "1,2\n4,x\r\n", Options{}, `line 2: column 2: "x" is not a number`},
 		{"a number with a tail", "1,2kg\n", Options{}, `line 1: column 2: "2kg" is not a number`},
 		{"a hexadecimal number", "1,0x10\n", Options{}, `line 1: column 2: "0x10" is not a number`},
-		{"infinity", "1,inf\n", Options{}, `line 1: column 2: "inf" is not a number`},
-		{"a value beyond 32 bits", "1,1e39\n", Options{}, `line 1: column 2: "1e39" is not a number`},
+		{"infinity", "1,inf\n", Options{}, `line 1: column 2: "inf" is not a finite number`},
+		{"a value beyond 32 bits", "1,1e39\n", Options{}, `line 1: column 2: "1e39" is not a number that fits in 32 bits`},
 		{"fewer columns", "1,2,3\n\n4,5\n", Options{}, "line 3: has 2 columns, but the first row has 3"},
 		{"more columns", "1,2\n4,5,6\n", Options{}, "line 2: has 3 columns, but the first row has 2"},
-		{"a missing label", "1,2\n,3\n", Options{}, "line 2: the label (column 1) is missing or NaN"},
-		{"a NaN label", "nan,2\n", Options{}, "line 1: the label (column 1) is missing or NaN"},
+		{"a missing label", "1,2\n,3\n", Options{}, "line 2: the label (column 1) is missing or NaN; a number was expected"},
+		{"a NaN label", "nan,2\n", Options{}, "line 1: the label (column 1) is missing or NaN; a number was expected"},
 		{"a negative weight", "1,-1,2\n", Options{Weights: true}, "line 1: the weight (column 2) must be a number that is not negative"},
 		{"a missing weight", "1,,2\n", Options{Weights: true}, "line 1: the weight (column 2) must be a number that is not negative"},
 		{"a label alone", "1\n", Options{}, "line 1: a row has 1 column but needs a label and at least one feature"},

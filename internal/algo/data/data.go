@@ -32,13 +32,24 @@ type Options struct {
 	// Unsupervised reads labels only to leave them out: a CSV has one in front of
 	// each row unless its content type says label_size=0, as AWS has it.
 	Unsupervised bool
-	// Cols is how many features each row must have, 0 for any: feature_dim.
-	Cols int
+	// Cols is how many features each row must have, 0 for any. ColsOf says in
+	// errors why, in front of the number; "" is "feature_dim is".
+	Cols   int
+	ColsOf string
 	// Finite refuses missing values, NaN and infinity.
 	Finite bool
+	// Bounds refuses values outside of them; nil takes all.
+	Bounds *Bounds
 	// CheckLabel refuses a label by an error that says what was expected; nil
 	// takes all.
 	CheckLabel func(y float32) error
+}
+
+// Bounds are the smallest and the largest value that a feature may have. Want
+// says in errors what was expected.
+type Bounds struct {
+	Min, Max float32
+	Want     string
 }
 
 // source is one file, or one payload under the name "".

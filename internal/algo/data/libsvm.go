@@ -234,10 +234,14 @@ func (r *libsvmReader) label(line []byte, at, row int, p *part) (next int, probl
 	text, weight, weighted := bytes.Cut(word, []byte{':'})
 	v, ok := number(text)
 	if !ok {
-		return 0, "the label " + shown(text) + " is not a number"
+		hint := ""
+		if bytes.IndexByte(line, ',') >= 0 {
+			hint = `; a line such as "1 0:0.5 3:2" was expected, and CSV has the ContentType text/csv`
+		}
+		return 0, "the label " + noNumber(text) + hint
 	}
 	if math.IsNaN(float64(v)) {
-		return 0, "the label is missing or NaN"
+		return 0, "the label is missing or NaN; a number was expected"
 	}
 	r.m.Label[row], r.m.Weight[row] = v, 1
 	if weighted {
@@ -279,7 +283,11 @@ func (r *libsvmReader) features(line []byte, at, value int, p *part) (next int, 
 		if !ok || end < len(line) && !isSpace(line[end]) {
 			word := token(line, i)
 			if v, ok = slowNumber(word); !ok || len(word) == 0 {
-				return 0, "feature " + shown(token(line, at)) + " is not index:value"
+				problem = "feature " + shown(token(line, at)) + " is not index:value"
+				if len(word) > 0 {
+					problem += ": " + noNumber(word)
+				}
+				return 0, problem
 			}
 			end = i + len(word)
 		}

@@ -55,8 +55,8 @@ func TestReadLibSVM(t *testing.T) {
 
 func TestReadLibSVMErrors(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
-		{"CSV under the default content type", "1,2,3\n", `line 1: the label "1,2,3" is not a number`},
-		{"a NaN label", "1 0:1\nnan 0:1\n", "line 2: the label is missing or NaN"},
+		{"CSV under the default content type", "1,2,3\n", `line 1: the label "1,2,3" is not a number; a line such as "1 0:0.5 3:2" was expected, and CSV has the ContentType text/csv`},
+		{"a NaN label", "1 0:1\nnan 0:1\n", "line 2: the label is missing or NaN; a number was expected"},
 		{"a bad weight", "1:-2 0:1\n", `line 1: the weight "-2" is not a number that is not negative`},
 		{"rows without a query", "1 qid:1 0:1\n1 0:1\n", "line 2: some rows have qid:n and others do not"},
 		{"rows without a query before", "1 0:1\n1 qid:1 0:1\n", "line 2: some rows have qid:n and others do not"},
@@ -66,7 +66,7 @@ func TestReadLibSVMErrors(t *testing.T) {
 		{"a negative index", "1 -1:1\n", `line 1: "-1:1" is not index:value`},
 		{"an index beyond 31 bits", "1 99999999999:1\n", `line 1: "99999999999:1" is not index:value`},
 		{"no value", "1 0:\n", `line 1: feature "0:" is not index:value`},
-		{"text for a value", "1 0:a\n", `line 1: feature "0:a" is not index:value`},
+		{"text for a value", "1 0:a\n", `line 1: feature "0:a" is not index:value: "a" is not a number`},
 		{"one index twice", "1 3:1 3:2\n", "line 1: feature index 3 occurs twice"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

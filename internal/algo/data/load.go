@@ -112,11 +112,25 @@ func labelSize(noLabel bool) string {
 	return "1"
 }
 
-// emptyFiles is ErrNoRows for so many files, all empty.
-type emptyFiles int
+// emptyFiles is ErrNoRows for sources that hold no rows.
+type emptyFiles []source
 
-func (n emptyFiles) Error() string        { return plural(int(n), "file") + ", but no rows" }
-func (n emptyFiles) Is(target error) bool { return target == ErrNoRows }
+func (e emptyFiles) Is(target error) bool { return target == ErrNoRows }
+
+func (e emptyFiles) Error() string {
+	if len(e) == 1 {
+		return "1 file, but no rows: file " + e[0].name + " is empty, where at least one row was expected"
+	}
+	return fmt.Sprintf("%d files, but no rows: file %s and the others are empty, where at least one row was expected", len(e), e[0].name)
+}
+
+// noRows is the error of a channel whose files, all sources, hold no rows.
+func noRows(sources []source) error {
+	if len(sources) == 0 {
+		return algo.ClientErrorf("%w: at least one was expected, of a name that does not begin with . or _", ErrNoRows)
+	}
+	return algo.ClientErrorf("%w", emptyFiles(sources))
+}
 
 // maxFolders is how many folders below a channel's own are read.
 const maxFolders = 3
@@ -163,6 +177,9 @@ func load(ch *algo.Channel, opts Options) (*algo.Matrix, error) {
 		return nil, err
 	}
 	defer release()
+	if err := checkKinds(sources, format, because(ch, opts)); err != nil {
+		return nil, err
+	}
 	asked := opts
 	opts.NoLabel = noLabel || opts.Unsupervised && format == RecordIO
 	if ch.Pipe && !ch.Wrapped && format == Parquet {
@@ -182,10 +199,8 @@ func load(ch *algo.Channel, opts Options) (*algo.Matrix, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case len(sources) == 0:
-		return nil, algo.ClientErrorf("%w", ErrNoRows)
 	case m.Rows == 0:
-		return nil, algo.ClientErrorf("%w", emptyFiles(len(sources)))
+		return nil, noRows(sources)
 	}
 	if err := check(m, sources, format, opts); err != nil {
 		return nil, err
@@ -264,7 +279,7 @@ func files(dir string) (names []string, err error) {
 		return nil
 	}
 	if err := walk("", 0); errors.Is(err, fs.ErrNotExist) && len(names) == 0 {
-		return nil, algo.ClientErrorf("%w", ErrNoRows)
+		return nil, noRows(nil)
 	} else if err != nil {
 		return nil, fmt.Errorf("list files: %w", err)
 	}

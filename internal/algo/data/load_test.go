@@ -84,9 +84,9 @@ func TestLoadContentTypes(t *testing.T) {
 		{"application/x-parquet", "", Options{}, "train channel: file data: is empty, and no Parquet file"},
 		{"image/png", "", Options{}, "train channel: image/png is not an accepted ContentType: csv, libsvm, parquet, recordio-protobuf, " +
 			"text/csv, text/libsvm, text/x-libsvm, application/x-parquet, application/x-recordio-protobuf."},
-		{"text/csv", "\n\n", Options{}, "train channel: 1 file, but no rows"},
+		{"text/csv", "\n\n", Options{}, "train channel: 1 file, but no rows: file data is empty, where at least one row was expected"},
 		{"text/csv", "1,2\n3,x\n", Options{}, `train channel: file data, line 2: column 2: "x" is not a number`},
-		{"", "1 0:a\n", Options{}, `train channel: file data, line 1: feature "0:a" is not index:value`},
+		{"", "1 0:a\n", Options{}, `train channel: file data, line 1: feature "0:a" is not index:value: "a" is not a number`},
 	} {
 		t.Run(c.contentType, func(t *testing.T) {
 			_, err := Load(channel(t, c.contentType, map[string]string{"data": c.text}), c.opts)
@@ -105,7 +105,7 @@ func TestLoadEmptyChannel(t *testing.T) {
 	ch := channel(t, "text/csv", map[string]string{"_SUCCESS": ""})
 	for _, dir := range []string{ch.Dir, filepath.Join(ch.Dir, "absent")} {
 		ch.Dir = dir
-		if _, err := Load(ch, Options{}); err == nil || err.Error() != "train channel: no data files found" || !algo.IsClientError(err) {
+		if _, err := Load(ch, Options{}); err == nil || err.Error() != "train channel: no data files found: at least one was expected, of a name that does not begin with . or _" || !algo.IsClientError(err) {
 			t.Errorf("error %v", err)
 		}
 	}
@@ -115,5 +115,26 @@ func TestLoadRaggedAcrossFiles(t *testing.T) {
 	ch := channel(t, "text/csv", map[string]string{"a.csv": "1,2\n", "b.csv": "1,2,3\n"})
 	if _, err := Load(ch, Options{}); err == nil || err.Error() != "train channel: file b.csv, line 1: has 3 columns, but the first row has 2" {
 		t.Errorf("error %v", err)
+	}
+}
+
+// What a file is, is told by its first bytes; text that only begins alike is text.
+func TestLoadTellsOtherKinds(t *testing.T) {
+	for _, c := range []struct{ contentType, text, want string }{
+		{"text/csv", "\x1f\x8b\x08\x00", "train channel: file data: is compressed with gzip, which was not expected: the channel's CompressionType Gzip unpacks it"},
+		{"text/csv", "BZh91AY&SY\x00", "train channel: file data: is compressed with bzip2; unpack it"},
+		{"", "\x28\xb5\x2f\xfd\x04", "train channel: file data: is compressed with zstd; unpack it"},
+		{"application/x-recordio-protobuf", "\xfd7zXZ\x00\x00", "train channel: file data: is compressed with xz; unpack it"},
+		{"application/x-parquet", "PK\x03\x04", "train channel: file data: is a zip archive; unpack it"},
+		{"text/csv", "PAR1 1 2 PAR1", "train channel: file data: is a Parquet file, which was not expected: its ContentType is application/x-parquet"},
+		{"text/csv", "PAR1,2\n", `train channel: file data, line 1: column 1: "PAR1" is not a number`},
+		{"text/csv", "\xff\xfe1\x00", "train channel: file data: is UTF-16 text; UTF-8 was expected"},
+		{"text/libsvm", "1 0:2\x00\n", "train channel: file data: is no text, which was expected by the ContentType text/libsvm"},
+		{"application/x-recordio-protobuf", "1,2\n", "train channel: file data: is no RecordIO, which was expected by the ContentType application/x-recordio-protobuf"},
+	} {
+		_, err := Load(channel(t, c.contentType, map[string]string{"data": c.text}), Options{})
+		if err == nil || err.Error() != c.want || !algo.IsClientError(err) {
+			t.Errorf("error %v\n want %s", err, c.want)
+		}
 	}
 }

@@ -5,9 +5,11 @@ package data
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"math"
 	"math/bits"
 	"strconv"
+	"strings"
 )
 
 // maxExp10 bounds the decimal exponents of the fast path. A float32 ends at
@@ -232,6 +234,19 @@ func slowNumber(field []byte) (v float32, ok bool) {
 		return 0, false
 	}
 	return float32(x), true
+}
+
+// noNumber says what is wrong with a field that slowNumber refuses.
+func noNumber(field []byte) string {
+	text := string(bytes.Trim(bytes.TrimSpace(field), `" `))
+	x, err := strconv.ParseFloat(text, 64)
+	switch {
+	case errors.Is(err, strconv.ErrRange), err == nil && !math.IsInf(x, 0) && !strings.ContainsAny(text, "xX_"):
+		return shown(field) + " is not a number that fits in 32 bits"
+	case err == nil && math.IsInf(x, 0):
+		return shown(field) + " is not a finite number"
+	}
+	return shown(field) + " is not a number"
 }
 
 // nan is a missing value.

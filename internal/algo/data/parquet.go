@@ -279,9 +279,9 @@ func (f *columnFile) column(group, c, row int, label bool, put func(v float32)) 
 				}
 				switch {
 				case math.IsInf(float64(x), 0):
-					return f.fail("row %d: column %s has a value that does not fit in 32 bits", row, name)
+					return f.fail("row %d: column %s is %s; a finite number was expected", row, name, orMissing(x))
 				case label && x != x:
-					return f.fail("row %d: the label is missing or NaN", row)
+					return f.fail("row %d: the label is missing or NaN; a number was expected", row)
 				}
 				put(x)
 			}

@@ -152,8 +152,8 @@ func TestReadParquetErrors(t *testing.T) {
 		{"times", []source{fileOf(t, "time.parquet")}, "file time.parquet: column t holds"},
 		{"one column", []source{{"a.parquet", parquetOf(t, []one{{1}}, 9), false}}, "file a.parquet: has one column"},
 		{"a missing label", []source{{"a.parquet", parquetOf(t, []two{{Y: &label}, {}}, 1), false}}, "file a.parquet: row 2: the label is missing or NaN"},
-		{"infinity", []source{{"a.parquet", parquetOf(t, []two{{&label, math.Inf(1)}}, 9), false}}, "row 1: column a has a value that does not fit"},
-		{"a large number", []source{{"a.parquet", parquetOf(t, []two{{&label, 1e39}}, 9), false}}, "row 1: column a has a value that does not fit"},
+		{"infinity", []source{{"a.parquet", parquetOf(t, []two{{&label, math.Inf(1)}}, 9), false}}, "row 1: column a is infinite, or too large for 32 bits; a finite number was expected"},
+		{"a large number", []source{{"a.parquet", parquetOf(t, []two{{&label, 1e39}}, 9), false}}, "row 1: column a is infinite, or too large for 32 bits; a finite number was expected"},
 		{"columns that differ", []source{good, {"b.parquet", parquetOf(t, []other{{1, 2}}, 9), false}}, "file b.parquet: has no column a, which file a.parquet has"},
 		{"fewer columns", []source{good, {"b.parquet", parquetOf(t, []one{{1}}, 9), false}}, "file b.parquet: has 1 column, but file a.parquet has 2"},
 	} {

@@ -39,8 +39,8 @@ func TestPipeMode(t *testing.T) {
 		{"records that are said to be wrapped", "application/x-recordio-protobuf", true, written(t, row(7, 1)), []float32{7}, ""},
 		{"nothing", "text/csv", false, "", nil, "train channel: 1 file, but no rows"},
 		{"wrong data", "text/csv", false, "1,2\n1,x\n", nil, `train channel: file train_0, line 2: column 2: "x" is not a number`},
-		{"wrong data in records", "text/csv", true, written(t, row(1, 2)), nil, "train channel: file train_0, record 1, line 1: "},
-		{"what is not wrapped", "text/csv", true, "1,2\n", nil, "train channel: train_0, record 1: "},
+		{"wrong data in records", "text/csv", true, written(t, row(1, 2)), nil, "train channel: file train_0, record 1: is no text, which was expected by the ContentType text/csv"},
+		{"what is not wrapped", "text/csv", true, "1,2\n", nil, "train channel: file train_0, record 1: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "train")

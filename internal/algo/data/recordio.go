@@ -148,7 +148,7 @@ func (p *records) add(rec *recordio.Record, opts Options) error {
 	case err != nil:
 		return fmt.Errorf("features: %w", err)
 	case size == 0:
-		return errors.New("has no features")
+		return errors.New("has no features; at least one was expected")
 	case size > math.MaxInt32:
 		return fmt.Errorf("has %d features; at most %d can be read", size, math.MaxInt32)
 	}
@@ -194,7 +194,7 @@ func (p *records) spread() {
 func labelOf(rec *recordio.Record) (float32, error) {
 	label := rec.Label.Get(recordio.Vector)
 	if label == nil {
-		return 0, errors.New("has no label")
+		return 0, errors.New("has no label; one number was expected")
 	}
 	var room [1]float32
 	if size, err := label.Size(); err != nil || size != 1 {
@@ -204,8 +204,8 @@ func labelOf(rec *recordio.Record) (float32, error) {
 	if v := appendNumbers(room[:0], label); len(v) == 1 {
 		y = v[0]
 	}
-	if math.IsNaN(float64(y)) {
-		return 0, errors.New("the label is missing or NaN")
+	if math.IsNaN(float64(y)) || math.IsInf(float64(y), 0) {
+		return 0, fmt.Errorf("the label is %s; a finite number was expected", orMissing(y))
 	}
 	return y, nil
 }
@@ -259,7 +259,7 @@ func unwrap(sources []source) ([]source, error) {
 			}
 			name := fmt.Sprintf("%s, record %d", cmp.Or(src.name, "data"), n)
 			if err != nil {
-				return nil, algo.ClientErrorf("%s: %w", name, err)
+				return nil, algo.ClientErrorf("file %s: %w", name, err)
 			}
 			out = append(out, source{name: name, b: slices.Clone(b)})
 		}

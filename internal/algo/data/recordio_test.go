@@ -106,7 +106,7 @@ func TestRecordIOChannel(t *testing.T) {
 		{"a label that is none", map[string]string{"a": written(t, row(nan, 1))}, nil, "train channel: file a, record 1: the label is missing or NaN"},
 		{"other features", map[string]string{"a": written(t, recordio.Record{Label: row(1).Label, Features: recordio.Values{{Name: "x"}}})}, nil,
 			`train channel: file a, record 1: has no features named "values"`},
-		{"text", map[string]string{"a": "1,2,3\n4,5,6\n"}, nil, "train channel: file a, record 1: "},
+		{"text", map[string]string{"a": "1,2,3\n4,5,6\n"}, nil, "train channel: file a: is no RecordIO, which was expected by the ContentType application/x-recordio-protobuf"},
 		{"a record cut off", map[string]string{"a": written(t, row(1, 5, 6))[:20]}, nil, "train channel: file a, record 1: "},
 		{"a payload that is no message", map[string]string{"a": "\x0a\x23\xd7\xce\x04\x00\x00\x00\xff\xff\xff\xff"}, nil, "train channel: file a, record 1: "},
 		{"nothing", map[string]string{"a": ""}, nil, "train channel: 1 file, but no rows"},

@@ -229,9 +229,9 @@ func TestBadInputNamesChannelFileAndPlace(t *testing.T) {
 		"a label that is no class": {two, map[string]string{"train": text(drawn(20, 3, 3, rating), true)}, "train channel: file data, record 1: the label is"},
 		"other feature_dim":        {with(two, "feature_dim", "6"), map[string]string{"train": text(rows, false)}, "record 1: has 7 features, but feature_dim is 6"},
 		"a feature too many":       {with(two, "feature_dim", "6"), map[string]string{"train": text(rows, true)}, "has 7 features, but feature_dim is 6"},
-		"infinity":                 {two, map[string]string{"train": text(infinite, true)}, "record 5: feature 7 is +Inf"},
+		"infinity":                 {two, map[string]string{"train": text(infinite, true)}, "record 5: feature 7 is infinite"},
 		"truncated":                {two, map[string]string{"train": text(rows, true), "test": text(rows, true)[:150]}, "test channel: file data, record 3"},
-		"CSV":                      {two, map[string]string{"train": "1,2,3\n"}, "train channel: file data, record 1"},
+		"CSV":                      {two, map[string]string{"train": "1,2,3\n"}, "train channel: file data: is no RecordIO, which was expected"},
 		"too many weights":         {with(two, "feature_dim", "1000000000", "num_factors", "1000"), map[string]string{"train": text(rows, true)}, "feature_dim"},
 		"rates that diverge":       {with(two, "factors_lr", "1e38", "epochs", "3"), map[string]string{"train": text(rows, true)}, "training diverged"},
 	} {

@@ -134,7 +134,7 @@ func (w *work) finish(test *table) error {
 		w.tally.tell(w.binary, func(m firstparty.Measure, v float64) { w.report.Final("train", m, v) })
 	}
 	if !w.model.finite() {
-		return algo.ClientErrorf("training diverged: weights are no finite numbers. Lower bias_lr, linear_lr or factors_lr")
+		return algo.ClientErrorf("training diverged: weights are no finite numbers. Lower bias_lr, linear_lr or factors_lr, or scale large features")
 	}
 	if test != nil {
 		sums := make([]float64, tallyLen)

@@ -91,10 +91,10 @@ func TestFailures(t *testing.T) {
 		"three columns":      {nil, "a,b,1.2.3.4\n", "train channel: file data.csv, line 1: has 3 columns; an entity and an IPv4 address were expected"},
 		"no address":         {nil, "a,1.2.3\n", `train channel: file data.csv, line 1: "1.2.3" is not an IPv4 address`},
 		"an IPv6 address":    {nil, "a,::1\n", `train channel: file data.csv, line 1: "::1" is not an IPv4 address`},
-		"no entity":          {nil, ",1.2.3.4\n", "train channel: file data.csv, line 1: has no entity"},
+		"no entity":          {nil, ",1.2.3.4\n", "train channel: file data.csv, line 1: has no entity; an entity and an IPv4 address were expected"},
 		"no false pairs":     {map[string]string{"random_negative_sampling_rate": "0", "shuffled_negative_sampling_rate": "0"}, "a,1.2.3.4\n", "random_negative_sampling_rate and shuffled_negative_sampling_rate add up to 0: from 1 to 500 are possible"},
 		"too large a model":  {map[string]string{"num_entity_vectors": "250000000", "vector_dim": "128"}, "a,1.2.3.4\n", "num_entity_vectors 250000000 of vector_dim 128 make a model of 128.0 GB: at most 8 GB are possible"},
-		"nothing but spaces": {nil, " \n", "train channel: no data files found"},
+		"nothing but spaces": {nil, " \n", "train channel: 1 file, but no rows: file data.csv is empty, where at least one row was expected"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			all := map[string]string{}

@@ -51,7 +51,7 @@ func parsePair(line []byte, rows int) (pair, error) {
 		return pair{}, fmt.Errorf("has %d columns; an entity and an IPv4 address were expected", bytes.Count(line, []byte{','})+1)
 	}
 	if len(entity) == 0 {
-		return pair{}, errors.New("has no entity")
+		return pair{}, errors.New("has no entity; an entity and an IPv4 address were expected")
 	}
 	ip, err := parseIP(address)
 	return pair{rowOf(entity, rows), ip}, err
@@ -111,7 +111,11 @@ func read(ch *algo.Channel, rows int) ([]pair, error) {
 			if len(bytes.TrimSpace(line)) > 0 {
 				p, err := parsePair(line, rows)
 				if err != nil {
-					return nil, algo.ClientErrorf("%s channel: %s: %w", ch.Name, text.Place(at), err)
+					hint := ""
+					if at == 0 && bytes.IndexByte(line, ',') >= 0 && !bytes.ContainsAny(line, "0123456789") {
+						hint = "; it looks like a header line, and a CSV must have none"
+					}
+					return nil, algo.ClientErrorf("%s channel: %s: %w%s", ch.Name, text.Place(at), err, hint)
 				}
 				pairs = append(pairs, p)
 			}

@@ -80,14 +80,10 @@ func load(ctx context.Context, in algo.Input, name string) (*table, error) {
 	p, err := across.Load(ctx, in, in.Channels[name], data.Options{
 		Formats: []data.Format{data.RecordIO, data.CSV}, Unsupervised: true,
 		Cols: in.Params.Int("feature_dim"), Finite: true, Threads: in.Threads,
+		Bounds: &data.Bounds{Min: -biggest, Max: biggest, Want: "a number from -1e15 to 1e15, whose squares can be summed up,"},
 	})
 	if err != nil {
 		return nil, err
-	}
-	for _, v := range p.Values {
-		if v > biggest || v < -biggest {
-			return nil, algo.ClientErrorf("%s channel: the number %g is beyond %g, where squared distances cannot be summed up any more", name, v, float64(biggest))
-		}
 	}
 	return newTable(p), nil
 }

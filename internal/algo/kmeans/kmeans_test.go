@@ -131,9 +131,9 @@ func TestBadData(t *testing.T) {
 		"another length":           {"text/csv;label_size=0", "1,2,3\n1,2,3\n", "", "train channel: file data.csv, line 1: has 3 features, but feature_dim is 2"},
 		"a label too many":         {"text/csv", "1,2\n3,4\n", "", "has 1 feature and a label, which a CSV without the content type text/csv;label_size=0 has, but feature_dim is 2"},
 		"NaN":                      {"text/csv;label_size=0", "1,2\n3,nan\n", "", "train channel: file data.csv, line 2: feature 2 is missing or NaN"},
-		"infinity":                 {"text/csv;label_size=0", "1,2\n3,4\n", "5,inf\n", "test channel: file data.csv, line 1: column 2: \"inf\" is not a number"},
+		"infinity":                 {"text/csv;label_size=0", "1,2\n3,4\n", "5,inf\n", "test channel: file data.csv, line 1: column 2: \"inf\" is not a finite number"},
 		"text":                     {"text/csv;label_size=0", "1,2\n3,four\n", "", "train channel: file data.csv, line 2"},
-		"too large a number":       {"text/csv;label_size=0", "1,2\n3,4e30\n", "", "train channel: the number 4e+30 is beyond 1e+15"},
+		"too large a number":       {"text/csv;label_size=0", "1,2\n3,4e30\n", "", "train channel: file data.csv, line 2: feature 2 is 4e+30; a number from -1e15 to 1e15"},
 		"another content type":     {"text/libsvm", "1,2\n", "", "text/libsvm is not an accepted ContentType"},
 		"cut off RecordIO":         {"application/x-recordio-protobuf", "\x0a\x23\xd7\xce\x2c\x00\x00\x00abc", "", "train channel: file data.csv, record 1"},
 	} {

@@ -39,8 +39,12 @@ type passWorker struct {
 	nearest.Work
 }
 
-// passBlock is how many rows are compared with all centres at once.
-const passBlock = 256
+// passBlock is how many rows are compared with all centres at once, as long as
+// they have no more than passRoom numbers.
+const (
+	passBlock = 256
+	passRoom  = 1 << 22
+)
 
 // maxLanes bounds the sums that are made side by side, and laneRoom the numbers
 // that they are.
@@ -109,7 +113,7 @@ const addBlock = 1 << 13
 // where there is room for them, and the loss.
 func (p *passes) lane(w *passWorker, t *table, rows []int32, from, to int, centres []float32, k int, into []float64) {
 	d := p.d
-	block := passBlock
+	block := max(1, min(passBlock, to-from, passRoom/d))
 	if t.Sparse() {
 		block = 1
 	}

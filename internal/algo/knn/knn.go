@@ -45,11 +45,14 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	train, err := load(ctx, in, "train", c.features)
+	train, err := load(ctx, in, "train", c.features, "")
 	if err != nil {
 		return nil, err
 	}
-	c.features = train.Cols
+	trainCols := "" // what says how many features the test channel has
+	if c.features == 0 {
+		c.features, trainCols = train.Cols, "the train channel has"
+	}
 	if err := c.checkTarget(c.features); err != nil {
 		return nil, err
 	}
@@ -58,7 +61,7 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 	}
 	var test across.Part
 	if in.Channels["test"] != nil {
-		if test, err = load(ctx, in, "test", c.features); err != nil {
+		if test, err = load(ctx, in, "test", c.features, trainCols); err != nil {
 			return nil, err
 		}
 	}
@@ -95,25 +98,17 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 // can still be compared.
 const biggest = 1e15
 
-func load(ctx context.Context, in algo.Input, name string, features int) (across.Part, error) {
-	p, err := across.Load(ctx, in, in.Channels[name], data.Options{
-		Formats: []data.Format{data.RecordIO, data.CSV}, Cols: features, Finite: true, Threads: in.Threads,
+func load(ctx context.Context, in algo.Input, name string, features int, featuresOf string) (across.Part, error) {
+	return across.Load(ctx, in, in.Channels[name], data.Options{
+		Formats: []data.Format{data.RecordIO, data.CSV}, Cols: features, ColsOf: featuresOf, Finite: true, Threads: in.Threads,
 		CheckLabel: func(y float32) error {
 			if math.IsNaN(float64(y)) || math.IsInf(float64(y), 0) {
 				return errors.New("a finite number was expected")
 			}
 			return nil
 		},
+		Bounds: &data.Bounds{Min: -biggest, Max: biggest, Want: "a number from -1e15 to 1e15, whose squares can be summed up,"},
 	})
-	if err != nil {
-		return p, err
-	}
-	for _, v := range p.Values {
-		if v > biggest || v < -biggest {
-			return p, algo.ClientErrorf("%s channel: the number %g is beyond %g, where squared distances cannot be summed up any more", name, v, float64(biggest))
-		}
-	}
-	return p, nil
 }
 
 // sample gives size of the rows of all hosts, each as likely as any other, as the

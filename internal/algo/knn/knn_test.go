@@ -87,12 +87,12 @@ func TestBadData(t *testing.T) {
 		params            map[string]string
 	}{
 		"fewer rows than neighbours": {"1,2,3\n", "", "train channel: 1 rows, but k is 2", nil},
-		"another length":             {"1,2,3\n1,2,3\n", "1,2\n", "test channel: file data.csv, line 1: has 1 feature, but feature_dim is 2", nil},
-		"a length that is told":      {"1,2,3\n1,2,3\n", "", "train channel: file data.csv, line 1: has 2 features, but feature_dim is 3", map[string]string{"feature_dim": "3"}},
+		"another length":             {"1,2,3\n1,2,3\n", "1,2\n", "test channel: file data.csv, line 1: has 1 feature behind the label, but the train channel has 2", nil},
+		"a length that is told":      {"1,2,3\n1,2,3\n", "", "train channel: file data.csv, line 1: has 2 features behind the label, but feature_dim is 3", map[string]string{"feature_dim": "3"}},
 		"a gap":                      {"1,2,3\n1,2,\n", "", "train channel: file data.csv, line 2: feature 2 is missing or NaN", nil},
 		"a label that is none":       {"1,2,3\nnan,2,3\n", "", "train channel: file data.csv, line 2", nil},
 		"text":                       {"1,2,3\n1,two,3\n", "", "train channel: file data.csv, line 2", nil},
-		"too large a number":         {"1,2,3\n1,1e20,3\n", "", "train channel: the number 1e+20 is beyond 1e+15", nil},
+		"too large a number":         {"1,2,3\n1,1e20,3\n", "", "train channel: file data.csv, line 2: feature 1 is 1e+20; a number from -1e15 to 1e15", nil},
 		"more neighbours than rows":  {"1,2,3\n", "", "Hyperparameter k: 2 is above sample_size, which is 1", map[string]string{"sample_size": "1"}},
 		"no target":                  {"1,2,3\n", "", "Missing required hyperparameter: dimension_reduction_target", map[string]string{"dimension_reduction_type": sign}},
 		"no type":                    {"1,2,3\n", "", "Missing required hyperparameter: dimension_reduction_type", map[string]string{"dimension_reduction_target": "1"}},

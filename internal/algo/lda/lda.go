@@ -91,16 +91,10 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 
 // load reads a channel of word counts.
 func load(in algo.Input, name string) (*algo.Matrix, error) {
-	rows, err := data.Load(in.Channels[name], data.Options{
+	return data.Load(in.Channels[name], data.Options{
 		Formats: []data.Format{data.RecordIO, data.CSV}, Cols: in.Params.Int("feature_dim"), Finite: true, Unsupervised: true, Threads: in.Threads,
+		Bounds: &data.Bounds{Min: 0, Max: 1e15, Want: "the count of a word, from 0 to 1e15,"},
 	})
-	if err != nil {
-		return nil, err
-	}
-	if err := checkCounts(rows); err != nil {
-		return nil, algo.ClientErrorf("%s channel: %w", name, err)
-	}
-	return rows, nil
 }
 
 // spectral finds topics and their weights by the moments of the words: a quarter

@@ -277,7 +277,7 @@ func TestExpDigamma(t *testing.T) {
 func TestUnusualData(t *testing.T) {
 	const params = `{"num_topics":"3","feature_dim":"4","mini_batch_size":"10"}`
 	for name, c := range map[string]struct{ params, train, want string }{
-		"a negative count":  {params, "1,2,3,0\n1,-2,3,0\n", "ClientError: train channel: document 2: the count -2 of a word is not a number of at least 0"},
+		"a negative count":  {params, "1,2,3,0\n1,-2,3,0\n", "ClientError: train channel: file a.csv, line 2: feature 2 is -2; the count of a word, from 0 to 1e15, was expected"},
 		"another dimension": {params, "1,2,3\n", "ClientError: train channel: file a.csv, line 1: has 3 features, but feature_dim is 4"},
 		"no words":          {params, "0,0,0,0\n0,0,0,0\n", "ClientError: train channel: the documents hold no words: all counts are 0"},
 		"nothing":           {params, "", "ClientError: train channel: "},

@@ -78,7 +78,7 @@ func TestFailures(t *testing.T) {
 		params, train, test, want string
 	}{
 		"replicated":        {algotest.Replicated, params, "1,2,3\n", "", "ClientError: the train channel is FullyReplicated: Random Cut Forest takes it with S3DataDistributionType ShardedByS3Key only"},
-		"another dimension": {algotest.Sharded, params, "1,2,3\n1,2,3\n", "1,2,3\n", "ClientError: test channel: file a.csv, line 1: has 2 features, but feature_dim is 3"},
+		"another dimension": {algotest.Sharded, params, "1,2,3\n1,2,3\n", "1,2,3\n", "ClientError: test channel: file a.csv, line 1: has 2 features behind the label, but feature_dim is 3"},
 		"a gap":             {algotest.Sharded, params, "1,2,3\n1,,3\n", "", "ClientError: train channel: file a.csv, line 2: feature 2 is missing or NaN; a finite number was expected"},
 		"another label":     {algotest.Sharded, params, "1,2,3\n", "1,1,2,3\n0.5,1,2,3\n", "ClientError: test channel: file a.csv, line 2: the label is 0.5; 0 (usual) or 1 (anomalous) was expected"},
 		"too few trees":     {algotest.Sharded, `{"feature_dim":"3","num_trees":"5"}`, "1,2,3\n", "", "ClientError: Hyperparameter num_trees: 5 is not in [50, 1000]"},

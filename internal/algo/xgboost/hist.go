@@ -10,7 +10,7 @@ type histogram []sums
 
 // scratch is what one worker needs to fill histograms.
 type scratch struct {
-	packed []int64 // sums of packed pairs, zero between calls
+	packed []int64 // sums of packed pairs, zero between calls; nil until the first
 	pairs  [strip]int64
 	sink   uint64 // keeps loads that only warm the cache
 	local  histogram
@@ -20,12 +20,19 @@ type scratch struct {
 // that their bins stay in the first-level cache.
 const strip = 256
 
-func newScratch(b *binned) *scratch {
+func newScratch(b *binned) *scratch { return &scratch{local: make(histogram, len(b.cuts))} }
+
+// pack makes s.packed: a million columns of few rows take gigabytes that they
+// never use.
+func (s *scratch) pack(b *binned) {
+	if s.packed != nil {
+		return
+	}
 	n := len(b.cuts)
 	if b.words != nil {
 		n = b.stride * 8 * (missingByte + 1)
 	}
-	return &scratch{packed: make([]int64, n), local: make(histogram, len(b.cuts))}
+	s.packed = make([]int64, n)
 }
 
 // fill adds the pairs of rows to h. groups says which groups of eight features
@@ -33,9 +40,12 @@ func newScratch(b *binned) *scratch {
 func (b *binned) fill(h histogram, rows []uint32, q *quantized, groups []int, s *scratch) {
 	// Clearing and emptying packed costs as much as some updates for each bin.
 	few := min(len(rows), packRows)*max(b.width(), 1) < 2*len(b.cuts)
-	switch {
-	case q.packed == nil || few:
+	if q.packed == nil || few {
 		b.fillWide(h, rows, q, groups)
+		return
+	}
+	s.pack(b)
+	switch {
 	case b.words != nil:
 		for len(rows) > 0 {
 			n := min(len(rows), packRows)

@@ -32,6 +32,10 @@ func loadChannels(in algo.Input, c *config, fits func(float32) error, several bo
 // containers from 1.3 on read weights here too, and those before did not: whose
 // rows have no more columns than one weight less than those of train has none.
 func loadValidation(ch *algo.Channel, opts data.Options, train *algo.Matrix, several bool) (*algo.Matrix, error) {
+	// libsvm may well have more features, which then are the model's.
+	if f, _, ok := data.ParseType(ch.ContentType); ok && f != data.LibSVM && train.Rows > 0 && !train.Sparse() {
+		opts.Cols, opts.ColsOf = train.Cols, "the train channel has"
+	}
 	m, err := load(ch, opts, several)
 	if !opts.Weights || ch.Pipe || err == nil && m.Cols+1 != train.Cols {
 		return m, err
