@@ -14,6 +14,13 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 )
 
+// Input is what a job with these files in its channels gives to Train, for two
+// threads.
+func Input(t *testing.T, a algo.Algorithm, params map[string]string, channels map[string]Channel) algo.Input {
+	t.Helper()
+	return input(t, a, params, channels, 2)
+}
+
 // Train trains a and gives the model, nil beside an error, and the lines that it
 // printed.
 func Train[M algo.Model](t *testing.T, a algo.Algorithm, params map[string]string, channels map[string]Channel) (m M, log string, err error) {

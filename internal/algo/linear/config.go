@@ -155,7 +155,9 @@ func (c *config) takeLoss(p algo.Params) error {
 	if !p.Has("num_classes") {
 		return algo.ClientErrorf("Missing required hyperparameter: num_classes, for predictor_type multiclass_classifier")
 	}
-	c.classes = p.Int("num_classes")
+	if c.classes = p.Int("num_classes"); c.classes < 3 {
+		return algo.ClientErrorf("Hyperparameter num_classes: %d is not in [3, 1000000], for predictor_type multiclass_classifier", c.classes)
+	}
 	return nil
 }
 

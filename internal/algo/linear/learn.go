@@ -31,6 +31,7 @@ type learner struct {
 	order
 	parts, pieces []part
 	sum           []float64 // what the hosts add up
+	kept          time.Time // when the last checkpoint was written
 }
 
 // prepare makes the first weights.
@@ -122,10 +123,19 @@ func (w *work) learn() error {
 	t := w.tables["train"]
 	rng := rand.New(rand.NewPCG(seed, 3))
 	nb := batches(t.total, w.batch)
-	criterion, waited := math.Inf(1), 0
-	for epoch := range w.epochs {
-		began := time.Now()
+	at, err := w.resume()
+	if err != nil {
+		return err
+	}
+	shuffle := func() {
 		rng.Shuffle(len(w.blocks), func(i, j int) { w.blocks[i], w.blocks[j] = w.blocks[j], w.blocks[i] })
+	}
+	for range at.Epochs { // the order hangs on those before it
+		shuffle()
+	}
+	for epoch := at.Epochs; epoch < w.epochs && at.Waited < w.patience; epoch++ {
+		began := time.Now()
+		shuffle()
 		losses := make([]float64, len(w.set))
 		for b := range nb {
 			stop, err := w.batchOf(t, b, nb, epoch, losses)
@@ -150,15 +160,18 @@ func (w *work) learn() error {
 			return err
 		}
 		w.tell(epoch, nb, losses, valid, value, time.Since(began))
-		if value < criterion-w.tolerance*math.Abs(criterion) || math.IsInf(criterion, 1) && !math.IsInf(value, 1) {
-			waited = 0
+		if value < at.criterion-w.tolerance*math.Abs(at.criterion) || math.IsInf(at.criterion, 1) && !math.IsInf(value, 1) {
+			at.Waited = 0
 		} else {
-			waited++
+			at.Waited++
 		}
-		if criterion = min(criterion, value); waited >= w.patience {
-			w.report.Info("Early stop condition met. Stopping training.")
-			return nil
+		at.criterion, at.Epochs = min(at.criterion, value), epoch+1
+		if err := w.keep(at); err != nil {
+			return err
 		}
+	}
+	if at.Waited >= w.patience {
+		w.report.Info("Early stop condition met. Stopping training.")
 	}
 	return nil
 }

@@ -248,6 +248,7 @@ func TestBadInputNamesChannelFileAndPlace(t *testing.T) {
 		"one column":            {two, map[string]string{"train": "1\n0\n"}, "train channel: file data, line 1"},
 		"a loss of another task": {with(two, "loss", "squared_loss"), map[string]string{"train": good},
 			"Hyperparameter loss: squared_loss is not in [auto, logistic, hinge_loss]"},
+		"two classes":          {map[string]string{"predictor_type": "multiclass_classifier", "num_classes": "2"}, map[string]string{"train": good}, "num_classes: 2 is not in [3, 1000000]"},
 		"no num_classes":       {map[string]string{"predictor_type": "multiclass_classifier"}, map[string]string{"train": good}, "num_classes"},
 		"a weight of nothing":  {with(two, "positive_example_weight_mult", "heavy"), map[string]string{"train": good}, "positive_example_weight_mult"},
 		"a mean without bias":  {with(two, "use_bias", "false", "unbias_data", "true"), map[string]string{"train": good}, "unbias_data"},
@@ -268,10 +269,11 @@ func TestOddDataThatIsLegal(t *testing.T) {
 		params map[string]string
 		text   string
 	}{
-		"one row":          {map[string]string{"predictor_type": "binary_classifier"}, "1,2,3\n"},
-		"one class":        {map[string]string{"predictor_type": "binary_classifier", "positive_example_weight_mult": "balanced"}, "0,2,3\n0,4,1\n"},
-		"one price":        {map[string]string{"predictor_type": "regressor"}, "7.5,2,3\n"},
-		"constant columns": {map[string]string{"predictor_type": "regressor"}, "1,5,5\n2,5,5\n3,5,5\n"},
+		"one row":                        {map[string]string{"predictor_type": "binary_classifier"}, "1,2,3\n"},
+		"one class":                      {map[string]string{"predictor_type": "binary_classifier", "positive_example_weight_mult": "balanced"}, "0,2,3\n0,4,1\n"},
+		"classes of a binary classifier": {map[string]string{"predictor_type": "binary_classifier", "num_classes": "2"}, "0,2,3\n1,4,1\n"},
+		"one price":                      {map[string]string{"predictor_type": "regressor"}, "7.5,2,3\n"},
+		"constant columns":               {map[string]string{"predictor_type": "regressor"}, "1,5,5\n2,5,5\n3,5,5\n"},
 		"classes that do not occur": {map[string]string{"predictor_type": "multiclass_classifier", "num_classes": "5", "balance_multiclass_weights": "true",
 			"accuracy_top_k": "9"}, "0,2,3\n4,4,1\n"},
 		"large numbers": {map[string]string{"predictor_type": "regressor"}, "1,1e30,5\n2,2e30,6\n3,3e30,5\n"},

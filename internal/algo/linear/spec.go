@@ -60,7 +60,7 @@ func metrics() []algo.Metric {
 func taskParams() []algo.Param {
 	return []algo.Param{
 		algo.EnumParam("predictor_type", "", "what is learned", "binary_classifier", "multiclass_classifier", "regressor").Needed(),
-		algo.IntParam("num_classes", "", new(3.0), new(1e6), "number of classes; needed for multiclass_classifier"),
+		algo.IntParam("num_classes", "", new(1.0), new(1e6), "number of classes, from 3 on; needed for multiclass_classifier, the others pass it over"),
 		algo.IntParam("feature_dim", "auto", new(1.0), nil, "number of features; auto takes that of the data").OrAuto(),
 		algo.IntParam("mini_batch_size", "1000", new(1.0), nil, "rows of a step").Tuned(100, 5000),
 		algo.IntParam("epochs", "15", new(1.0), nil, "most passes over the data"),
