@@ -54,6 +54,13 @@ type Responder interface {
 	Respond(ctx context.Context, dst []byte, how Answer, contentType string, body []byte) ([]byte, error)
 }
 
+// Mirror is a Responder that answers in the form of the request, whatever the
+// Accept header says.
+type Mirror interface {
+	// AnswerType is the media type of the answer to a body of the type contentType.
+	AnswerType(contentType string) string
+}
+
 // Compacter is a Model that holds more than prediction needs.
 type Compacter interface {
 	// Compact gives a model that predicts the same and holds nothing else; it

@@ -21,6 +21,17 @@ func (r *Record) Append(b []byte) []byte {
 	return b
 }
 
+// AppendMarks appends the uid and the metadata of record, the payload of one, to
+// b, that of another. What cannot be read of record is left out.
+func AppendMarks(b, record []byte) []byte {
+	for f := (fields{b: record}); f.next(); {
+		if f.wire == lengthy && (f.number == 3 || f.number == 4) && len(f.data) > 0 {
+			b = append(appendHead(b, int(f.number), len(f.data)), f.data...)
+		}
+	}
+	return b
+}
+
 func (vs Values) append(b []byte, number int) []byte {
 	for i := range vs {
 		e := &vs[i]

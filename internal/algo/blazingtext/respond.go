@@ -35,14 +35,27 @@ func (m *Model) Accepts() []string { return []string{typeJSON, typeLines} }
 //
 // Source: "BlazingText algorithm" in the SageMaker developer guide, inference.
 func (m *Model) Respond(ctx context.Context, dst []byte, _ algo.Answer, contentType string, body []byte) ([]byte, error) {
-	kind, _, _ := strings.Cut(strings.ToLower(contentType), ";")
-	switch kind = strings.TrimSpace(kind); kind {
+	switch kind := mediaType(contentType); kind {
 	case typeJSON, "":
 		return m.respondJSON(ctx, dst, body)
 	case typeLines:
 		return m.respondLines(ctx, dst, body)
 	}
 	return dst, fmt.Errorf("%w: %s; %s and %s are read", algo.ErrContentType, contentType, typeJSON, typeLines)
+}
+
+// AnswerType implements algo.Mirror: "If they differ, the Accept field is ignored."
+func (m *Model) AnswerType(contentType string) string {
+	if mediaType(contentType) == typeLines {
+		return typeLines
+	}
+	return typeJSON
+}
+
+// mediaType is contentType without its parameters.
+func mediaType(contentType string) string {
+	kind, _, _ := strings.Cut(strings.ToLower(contentType), ";")
+	return strings.TrimSpace(kind)
 }
 
 func (m *Model) respondJSON(ctx context.Context, dst, body []byte) ([]byte, error) {

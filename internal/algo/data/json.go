@@ -5,6 +5,7 @@ package data
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 )
@@ -16,8 +17,8 @@ import (
 //	{"data":{"features":{"values":[1.5,16.0]}}}
 //	{"data":{"features":{"keys":[3,9],"shape":[100],"values":[1.0,4.0]}}}
 //
-// Instances are all dense or all sparse; null is a missing value. Other members
-// are passed over. Its errors are client errors that name the instance, from 1.
+// Among sparse instances dense ones are sparse too, with a key for each value;
+// null is a missing value. Other members are passed over. Its errors are client errors that name the instance, from 1.
 func ReadJSON(b []byte) (*algo.Matrix, error) {
 	m := new(algo.Matrix)
 	return m, ReadJSONInto(m, b)
@@ -26,7 +27,7 @@ func ReadJSON(b []byte) (*algo.Matrix, error) {
 // ReadJSONInto is ReadJSON into m, whose memory is used again.
 func ReadJSONInto(m *algo.Matrix, b []byte) error {
 	clearMatrix(m)
-	r := jsonReader{m: m, scan: scanner{b: b, i: skipBOM(b)}, unit: "instance"}
+	r := jsonReader{m: m, scan: scanner{b: b, i: skipBOM(b)}, unit: "instance", dense: -1}
 	if err := r.document(); err != nil {
 		return algo.ClientErrorf("%w", err)
 	}
@@ -43,7 +44,7 @@ func ReadJSONLines(b []byte) (*algo.Matrix, error) {
 // ReadJSONLinesInto is ReadJSONLines into m, whose memory is used again.
 func ReadJSONLinesInto(m *algo.Matrix, b []byte) error {
 	clearMatrix(m)
-	r := jsonReader{m: m, scan: scanner{b: b, i: skipBOM(b)}, unit: "line"}
+	r := jsonReader{m: m, scan: scanner{b: b, i: skipBOM(b)}, unit: "line", dense: -1}
 	for at := r.scan.i; at < len(b); {
 		end := lineEnd(b, at)
 		r.line++
@@ -71,6 +72,7 @@ type jsonReader struct {
 	line   int
 	sparse bool
 	shape  int // columns of sparse rows as declared, 0 when not
+	dense  int // columns of dense rows, -1 before there is one
 }
 
 // document reads {"instances":[…]}.
@@ -190,20 +192,56 @@ func (r *jsonReader) features() error {
 	if !values {
 		return fmt.Errorf(`"features" has no "values"`)
 	}
-	if m.Rows > 0 && keys != r.sparse {
-		return fmt.Errorf("instances with and without keys in one request")
-	}
-	r.sparse = keys
 	n := len(m.Values) - from
-	m.Rows++
 	if !keys {
-		if m.Rows > 1 && n != m.Cols {
-			return fmt.Errorf("has %s, but the first has %d", plural(n, "feature"), m.Cols)
+		if r.dense >= 0 && n != r.dense {
+			return fmt.Errorf("has %s, but the first has %d", plural(n, "feature"), r.dense)
 		}
+		r.dense = n
+	}
+	if keys && !r.sparse {
+		from, keyFrom = r.makeSparse(from)
+	}
+	m.Rows++
+	switch {
+	case !r.sparse:
 		m.Cols = n
 		return nil
+	case !keys:
+		m.Index, shape = appendAll(m.Index, n), n
 	}
 	return r.closeSparse(from, keyFrom, shape)
+}
+
+// makeSparse gives the dense rows before the value at from the sparse form, and
+// tells where it and its key are then.
+func (r *jsonReader) makeSparse(from int) (value, key int) {
+	m := r.m
+	if r.sparse = true; m.Rows == 0 {
+		return from, 0
+	}
+	own, keys := slices.Clone(m.Values[from:]), slices.Clone(m.Index)
+	rows := slices.Clone(m.Values[:from])
+	m.Values, m.Index = m.Values[:0], m.Index[:0]
+	for i := range m.Rows {
+		at, first := len(m.Values), len(m.Index)
+		m.Values = append(m.Values, rows[i*r.dense:(i+1)*r.dense]...)
+		m.Index = appendAll(m.Index, r.dense)
+		if err := r.closeSparse(at, first, r.dense); err != nil { // the keys are in order
+			panic(err)
+		}
+	}
+	value, key = len(m.Values), len(m.Index)
+	m.Values, m.Index = append(m.Values, own...), append(m.Index, keys...)
+	return value, key
+}
+
+// appendAll appends 0 to n-1 to index.
+func appendAll(index []int32, n int) []int32 {
+	for key := range n {
+		index = append(index, int32(key))
+	}
+	return index
 }
 
 // closeSparse checks and sorts the sparse row whose values begin at from.

@@ -25,6 +25,10 @@ func TestReadJSON(t *testing.T) {
 			algo.Matrix{Rows: 2, Cols: 100, Values: []float32{1, 4}, Index: []int32{3, 9}, Start: []int64{0, 2, 2}}},
 		{"sparse without shape, null not stored", `{"instances":[{"features":{"values":[1,null],"keys":[3,7]}}]}`,
 			algo.Matrix{Rows: 1, Cols: 8, Values: []float32{1}, Index: []int32{3}, Start: []int64{0, 1}}},
+		{"dense, then sparse and dense again", `{"instances":[{"features":[1,null,0]},{"features":[2,3,4]},{"features":{"keys":[4],"shape":[5],"values":[7]}},{"features":[5,6,8]}]}`,
+			algo.Matrix{Rows: 4, Cols: 5, Values: []float32{1, 0, 2, 3, 4, 7, 5, 6, 8}, Index: []int32{0, 2, 0, 1, 2, 4, 0, 1, 2}, Start: []int64{0, 2, 5, 6, 9}}},
+		{"sparse, then dense", `{"instances":[{"features":{"keys":[1],"values":[7]}},{"data":{"features":{"values":[5,6,8]}}}]}`,
+			algo.Matrix{Rows: 2, Cols: 3, Values: []float32{7, 5, 6, 8}, Index: []int32{1, 0, 1, 2}, Start: []int64{0, 1, 4}}},
 		{"no instances", `{"instances":[]}`, algo.Matrix{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -49,7 +53,8 @@ func TestReadJSONErrors(t *testing.T) {
 		{"text as a feature", `{"instances":[{"features":["1"]}]}`, `instance 1: expected a number, got a string`},
 		{"a number for features", `{"instances":[{"features":1}]}`, `instance 1: "features" is a number, not a list of numbers`},
 		{"ragged", `{"instances":[{"features":[1]},{"features":[1,2]}]}`, `instance 2: has 2 features, but the first has 1`},
-		{"dense and sparse", `{"instances":[{"features":[1]},{"features":{"keys":[0],"values":[1]}}]}`, `instance 2: instances with and without keys in one request`},
+		{"ragged from nothing", `{"instances":[{"features":[]},{"features":[1,2]}]}`, `instance 2: has 2 features, but the first has 0`},
+		{"ragged among sparse", `{"instances":[{"features":[1]},{"features":{"keys":[0],"values":[1]}},{"features":[1,2]}]}`, `instance 3: has 2 features, but the first has 1`},
 		{"more keys than values", `{"instances":[{"features":{"keys":[0,1],"values":[1]}}]}`, `instance 1: has 2 keys and 1 value`},
 		{"a key outside the shape", `{"instances":[{"features":{"keys":[5],"shape":[5],"values":[1]}}]}`, `instance 1: key 5 lies outside shape 5`},
 		{"a key twice", `{"instances":[{"features":{"keys":[5,5],"values":[1,2]}}]}`, `instance 1: key 5 occurs twice`},
@@ -76,6 +81,11 @@ func TestReadJSONLines(t *testing.T) {
 	if want := "line 2: has 1 feature, but the first has 2"; err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
 	}
+	// The mixture of "Common Data Formats for Inference".
+	m, err = ReadJSONLines([]byte("{\"data\":{\"features\":{\"keys\":[0,1,3],\"shape\":[4],\"values\":[1,4,1]}}}\n{\"data\":{\"features\":{\"values\":[1.5,16,14,23]}}}\n{\"features\":[1.5,16,14,23]}\n"))
+	if err != nil || m.Rows != 3 || m.Cols != 4 || !slices.Equal(m.Start, []int64{0, 3, 7, 11}) {
+		t.Errorf("%+v, error %v", m, err)
+	}
 	_, err = ReadJSONLines([]byte(`{"features":[1,2]} {"features":[1,2]}`))
 	if want := "line 1: invalid JSON at byte 19: an object after the end of the value"; err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
@@ -88,6 +98,7 @@ func FuzzReadJSON(f *testing.F) {
 	for _, seed := range []string{
 		`{"instances":[{"features":[1.5,null]}]}`, `{"instances":[{"data":{"features":{"keys":[1],"shape":[3],"values":[2]}}}]}`,
 		`{"instances":[{"features":[]},{"features":[]}]}`, `[`, `{"a":[[[[]]]]}`, `{"instances":[{"features":[1e-50,-0]}],"b":"\u00e9"}`,
+		`{"instances":[{"features":[1,null]},{"features":{"keys":[1],"values":[2]}},{"features":[3,4]}]}`,
 	} {
 		f.Add([]byte(seed))
 	}

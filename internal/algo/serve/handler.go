@@ -38,6 +38,7 @@ type handler struct {
 	model   algo.Model
 	into    algo.IntoPredictor // nil when the model is none
 	respond algo.Responder     // nil when the model predicts rows
+	mirror  algo.Mirror        // nil when Accept is heeded
 	format  algo.Formatter     // nil when the model is a Responder
 	check   algo.RowChecker    // nil when the model has none
 	accepts accepts
@@ -128,6 +129,7 @@ func (s *settings) handler(model algo.Model) (*handler, error) {
 	var types []string
 	if h.respond, _ = model.(algo.Responder); h.respond != nil {
 		types = h.respond.Accepts()
+		h.mirror, _ = model.(algo.Mirror)
 	} else {
 		if h.format, _ = model.(algo.Formatter); h.format == nil {
 			h.format = scores{}
@@ -242,6 +244,9 @@ func (h *handler) answer(ctx context.Context, q *request, body []byte, sent stri
 			return nil, no
 		}
 	}
+	if h.mirror != nil {
+		accept = []string{h.mirror.AnswerType(sent)}
+	}
 	chosen, params, contentType, ok := h.accepts.choose(accept)
 	if !ok {
 		return nil, refuse(http.StatusNotAcceptable, "Accept type %s is not supported. Please use supported accept types: %s.",
@@ -262,6 +267,9 @@ func (h *handler) answer(ctx context.Context, q *request, body []byte, sent stri
 		}
 		h.opts.Log.Error("Prediction failed", "err", err)
 		return nil, refuse(http.StatusInternalServerError, "%v", err)
+	}
+	if format == data.RecordIO && chosen == "application/x-recordio-protobuf" {
+		q.out = marked(q.out, body)
 	}
 	return contentType, nil
 }

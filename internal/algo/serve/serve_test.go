@@ -14,12 +14,15 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/algotest"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/firstparty"
+	"github.com/sagebrush-ml/sagebrush/internal/recordio"
 )
 
 // env is a container's environment.
@@ -139,6 +142,64 @@ func TestWideAnswers(t *testing.T) {
 		if w.Body.String() != want {
 			t.Errorf("%s: %q, want %q", accept, w.Body, want)
 		}
+	}
+}
+
+// echo answers what it was sent, in the form of the request.
+type echo struct{ sums }
+
+func (echo) Accepts() []string { return []string{"application/json", "application/jsonlines"} }
+func (echo) Respond(_ context.Context, dst []byte, how algo.Answer, _ string, body []byte) ([]byte, error) {
+	return append(append(dst, how.Accept+" "...), body...), nil
+}
+func (echo) AnswerType(contentType string) string { return contentType }
+
+func TestAMirrorPassesAcceptOver(t *testing.T) {
+	for _, c := range []struct{ sent, accept string }{
+		{"application/jsonlines", ""}, {"application/jsonlines", "application/json"}, {"application/json", "text/csv"}, {"application/json", "*/*"},
+	} {
+		w := post(t, echo{}, env(nil), "{}", "Content-Type", c.sent, "Accept", c.accept)
+		if got := w.Body.String(); w.Code != 200 || got != c.sent+" {}" || w.Header().Get("Content-Type") != c.sent {
+			t.Errorf("%v: %d %q as %s", c, w.Code, got, w.Header().Get("Content-Type"))
+		}
+	}
+}
+
+// records answers with a record for each row.
+type records struct {
+	firstparty.Layout
+	sums
+}
+
+func TestRecordsKeepTheirMarks(t *testing.T) {
+	m := records{Layout: firstparty.Layout{Of: "predictions", Fields: []firstparty.Field{{Name: "score", Width: 1}}}}
+	row := func(uid, metadata string, v float32) (b []byte) {
+		r := recordio.Record{UID: uid, Metadata: metadata, Configuration: "{}"}
+		r.Features = recordio.Values{{Name: recordio.Vector, Value: recordio.Value{Kind: recordio.Float32, Float32: []float32{v}}}}
+		b, err := recordio.AppendWhole(nil, r.Append(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	body := slices.Concat(row("abc123", `{"created_at": "2017-06-03"}`, 1), row("", "", 2), row("7", "", 3))
+	w := post(t, m, env(nil), string(body), "Content-Type", "application/x-recordio-protobuf", "Accept", "application/x-recordio-protobuf")
+	reader := recordio.NewReader(w.Body, 0)
+	for i, want := range []recordio.Record{{UID: "abc123", Metadata: `{"created_at": "2017-06-03"}`}, {}, {UID: "7"}} {
+		b, err := reader.Next()
+		if err != nil {
+			t.Fatal(i, err)
+		}
+		var got recordio.Record
+		if err := got.Decode(b); err != nil {
+			t.Fatal(err)
+		}
+		if got.UID != want.UID || got.Metadata != want.Metadata || got.Configuration != "" || got.Label.Get("score").Float32[0] != float32(i+1) {
+			t.Errorf("record %d: %+v", i, got)
+		}
+	}
+	if _, err := reader.Next(); !errors.Is(err, io.EOF) {
+		t.Error("a record too many:", err)
 	}
 }
 
