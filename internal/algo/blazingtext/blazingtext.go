@@ -45,7 +45,12 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 	if len(in.Hosts) > 1 && c.mode != batchSkipgram {
 		return nil, algo.ClientErrorf("mode %s trains on one instance; of several, use batch_skipgram", c.mode)
 	}
-	in.Print("Arguments: mode=%s, threads=%d", c.mode, in.Threads)
+	in.Print("Arguments: train")
+	if len(in.Hosts) > 1 {
+		in.Print("Running distributed CPU BlazingText training using %s on %d hosts.", c.mode, len(in.Hosts))
+	} else {
+		in.Print("Running single machine CPU BlazingText training using %s mode.", c.mode)
+	}
 	in.Print("Number of CPU sockets found in instance is  1")
 	r := &run{config: c, in: in, crew: newCrew(in.Threads)}
 	defer r.crew.close()

@@ -165,9 +165,39 @@ func TestEvaluationIsWritten(t *testing.T) {
 	if err != nil || s["total_pairs"] != 3.0 || s["not_found"] != 1.0 || s["spearmans_rho"] != got["mean_rho"] {
 		t.Errorf("%s, %v", b, err)
 	}
-	m, lines, err := algotest.Train[*Model](t, New(), map[string]string{"mode": skipgram, "vector_dim": "8", "epochs": "1"}, map[string]algotest.Channel{"train": file(plain(200, 1))})
-	if err != nil || strings.Contains(lines, "#mean_rho:") || !strings.Contains(lines, "Evaluation is skipped") || m.evaluation != nil {
-		t.Errorf("a figure without word pairs: %v\n%s", err, lines)
+}
+
+// TestEvaluationIsByWordSimilarity353 where the job brings no pairs of its own.
+func TestEvaluationIsByWordSimilarity353(t *testing.T) {
+	params := map[string]string{"mode": skipgram, "vector_dim": "8", "epochs": "1", "min_count": "1"}
+	m, lines, err := algotest.Train[*Model](t, New(), params, map[string]algotest.Channel{"train": file(strings.Repeat("tiger cat and king cabbage\nmoney bank\n", 20))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal(m.evaluation, &got); err != nil {
+		t.Fatal(err)
+	}
+	s, _ := got["EN-WS-353-ALL.txt"].(map[string]any)
+	// tiger-cat, tiger-tiger, money-bank, bank-money, king-cabbage
+	if s["total_pairs"] != 353.0 || s["not_found"] != 348.0 || s["spearmans_rho"] != got["mean_rho"] {
+		t.Errorf("%s", m.evaluation)
+	}
+	if !strings.Contains(lines, fmt.Sprintf("\n#mean_rho: %v", got["mean_rho"])) || !strings.Contains(lines, "\nVectors read from: /opt/ml/model/vectors.txt \n{\n    \"EN-WS-353-ALL.txt\": {") {
+		t.Errorf("the log does not tell: %s", lines)
+	}
+	for name, c := range map[string]struct {
+		params map[string]string
+		text   string
+		told   bool
+	}{
+		"words that are in no pair": {params, "alpha beta gamma\n", true},
+		"not asked for":             {map[string]string{"mode": skipgram, "vector_dim": "8", "epochs": "1", "min_count": "1", "evaluation": "False"}, "tiger cat king cabbage\n", false},
+	} {
+		m, lines, err := algotest.Train[*Model](t, New(), c.params, map[string]algotest.Channel{"train": file(c.text)})
+		if err != nil || strings.Contains(lines, "#mean_rho:") || strings.Contains(lines, "Evaluation is skipped") != c.told || m.evaluation != nil {
+			t.Errorf("%s: %v\n%s", name, err, lines)
+		}
 	}
 }
 

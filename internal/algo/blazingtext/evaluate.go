@@ -5,6 +5,7 @@ package blazingtext
 import (
 	"bytes"
 	"cmp"
+	_ "embed"
 	"encoding/json"
 	"math"
 	"slices"
@@ -22,17 +23,21 @@ type score struct {
 	Total    int     `json:"total_pairs"`
 }
 
+// wordPairs is WordSimilarity-353, which says where it is from.
+//
+//go:embed wordsim353.tsv
+var wordPairs []byte
+
+// ownPairs are the word pairs of a job without a channel of them, under the name
+// that the service's eval.json has. It has two subsets of them too, SIM and REL.
+func ownPairs() []data.Text { return []data.Text{{Name: "EN-WS-353-ALL.txt", Bytes: wordPairs}} }
+
 // evaluate compares the similarity of word pairs, the cosine of their vectors,
-// with what the channel says: a pair and a number in each line, apart by white
-// space or commas; lines that begin with '#' and a line of headings are passed
-// over. Pairs with a word that the model lacks do not count. rho is the mean of
-// the files' rank correlations; ok is false when no file has two known pairs.
-func (m *Model) evaluate(ch *algo.Channel) (rho float64, scores map[string]score, ok bool, err error) {
-	texts, release, err := data.OpenText(ch, 0)
-	if err != nil {
-		return 0, nil, false, err
-	}
-	defer release()
+// with what texts say: a pair and a number in each line, apart by white space or
+// commas; lines that begin with '#' and a line of headings are passed over. Pairs
+// with a word that the model lacks do not count. rho is the mean of the files' rank
+// correlations; ok is false when no file has two known pairs.
+func (m *Model) evaluate(texts []data.Text) (rho float64, scores map[string]score, ok bool, err error) {
 	scores = map[string]score{}
 	for _, t := range texts {
 		var people, ours []float64
@@ -53,7 +58,7 @@ func (m *Model) evaluate(ch *algo.Channel) (rho float64, scores map[string]score
 				if s.Total == 0 && len(pair) >= 3 { // headings
 					continue
 				}
-				return 0, nil, false, algo.ClientErrorf("%s channel: %s: two words and a number were expected", ch.Name, t.Place(here))
+				return 0, nil, false, algo.ClientErrorf("evaluation channel: %s: two words and a number were expected", t.Place(here))
 			}
 			s.Total++
 			cosine, known := m.cosine(pair[0], pair[1])
@@ -138,5 +143,5 @@ func document(rho float64, scores map[string]score) ([]byte, error) {
 	for name, s := range scores {
 		all[name] = s
 	}
-	return json.MarshalIndent(all, "", "  ")
+	return json.MarshalIndent(all, "", "    ")
 }

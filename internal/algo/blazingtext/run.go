@@ -3,11 +3,13 @@
 package blazingtext
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/data"
 )
 
 // classifier trains mode supervised.
@@ -238,14 +240,19 @@ func (r *run) learn(ctx context.Context, e *embedder) error {
 	return nil
 }
 
-// evaluate measures mean_rho where there are word pairs.
+// evaluate measures mean_rho, on the word pairs of the channel evaluation where
+// there is one.
 func (r *run) evaluate(m *Model) error {
-	ch := r.in.Channels["evaluation"]
-	if ch == nil {
-		r.in.Print("Evaluation is skipped: WordSimilarity-353 is not part of this program. Give word pairs by the channel \"evaluation\" to have #mean_rho.")
-		return nil
+	texts := ownPairs()
+	if ch := r.in.Channels["evaluation"]; ch != nil {
+		read, release, err := data.OpenText(ch, 0)
+		if err != nil {
+			return err
+		}
+		defer release()
+		texts = read
 	}
-	rho, scores, ok, err := m.evaluate(ch)
+	rho, scores, ok, err := m.evaluate(texts)
 	if err != nil {
 		return err
 	}
@@ -256,6 +263,13 @@ func (r *run) evaluate(m *Model) error {
 	if m.evaluation, err = document(rho, scores); err != nil {
 		return err
 	}
-	r.in.Print("#mean_rho: %.6f", rho)
+	if r.in.Peers.Rank() == 0 {
+		r.in.Print("Evaluating word embeddings....")
+		r.in.Print("Vectors read from: /opt/ml/model/vectors.txt ")
+		for line := range bytes.Lines(m.evaluation) {
+			r.in.Print("%s", bytes.TrimRight(line, "\n"))
+		}
+		r.in.Print("#mean_rho: %s", algo.AppendNumber64(nil, rho))
+	}
 	return nil
 }
