@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -57,7 +58,7 @@ func TestAlgorithm(t *testing.T) {
 }
 
 func TestLearnsWhoUsesWhat(t *testing.T) {
-	m, log, err := algotest.Train[*Model](t, New(), map[string]string{"num_entity_vectors": "100", "vector_dim": "16", "mini_batch_size": "100", "epochs": "10", "learning_rate": "0.02"},
+	m, log, err := algotest.Train[*Model](t, New(), map[string]string{"num_entity_vectors": "100", "vector_dim": "16", "mini_batch_size": "100", "epochs": "10", "learning_rate": "0.02", "batch_metrics_publish_interval": "10"},
 		channels(logins(30, 1500, 1), logins(30, 400, 2)))
 	if err != nil {
 		t.Fatal(err)
@@ -70,6 +71,14 @@ func TestLearnsWhoUsesWhat(t *testing.T) {
 	var auc float64
 	if _, err := fmt.Sscan(strings.SplitN(log[at+len(head):], "\n", 2)[0], &auc); err != nil || auc < 0.93 {
 		t.Errorf("AUC %v, error %v", auc, err)
+	}
+	for _, metric := range New().Spec().Metrics { // the lines of batches too, though a job has few
+		if !regexp.MustCompile(metric.Regex).MatchString(log) {
+			t.Errorf("%s: nothing in the log matches %s", metric.Name, metric.Regex)
+		}
+	}
+	if !strings.Contains(log, "epoch=9, batch=10 train") || strings.Contains(log, "batch=5 ") {
+		t.Errorf("batches are told of in other intervals:\n%s", log)
 	}
 	// An address of the same network that was never seen is usual, another is not.
 	home := rand.New(rand.NewPCG(3, 0))

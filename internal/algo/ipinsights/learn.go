@@ -97,11 +97,12 @@ func (t *trainer) epoch(ctx context.Context, report *firstparty.Report, number i
 		seen := t.learn(chunk, order)
 		all.add(seen)
 		since.add(seen)
-		if batch++; batch%t.interval == 0 {
+		if batch%t.interval == 0 {
 			report.Batch(number, batch, "train", accuracy, since.accuracy())
 			report.Batch(number, batch, "train", entropy, since.entropy())
 			since = tally{}
 		}
+		batch++
 	}
 	return all, nil
 }

@@ -121,6 +121,25 @@ func TestClustersAreFound(t *testing.T) {
 	}
 }
 
+func TestMetricsAreFoundInTheLog(t *testing.T) {
+	text := algotest.Unlabelled("1,2\n1,3\n9,9\n8,9\n")
+	_, log, err := algotest.Train[*Model](t, New(), map[string]string{"feature_dim": "2", "k": "2", "eval_metrics": `["msd", "ssd"]`}, map[string]algotest.Channel{"train": text, "test": text})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range New().Spec().Metrics {
+		if !regexp.MustCompile(m.Regex).MatchString(log) {
+			t.Errorf("%s: nothing in the log matches %s", m.Name, m.Regex)
+		}
+	}
+	for _, line := range []string{"'extra_center_factor' was set to 'auto', evaluated to 10.", "shrinking 4 centers into 2", "local kmeans attempt #9. Current mean square distance ",
+		"finished shrinking process. Mean Square Distance = ", "#quality_metric: host=algo-1, test msd <loss>=0.25\n", "#quality_metric: host=algo-1, test ssd <loss>=1.0\n"} {
+		if !strings.Contains(log, line) {
+			t.Errorf("%q is not in the log:\n%s", line, log)
+		}
+	}
+}
+
 func TestBadData(t *testing.T) {
 	params := map[string]string{"k": "2", "feature_dim": "2"}
 	for name, c := range map[string]struct {

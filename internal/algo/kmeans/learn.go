@@ -41,7 +41,9 @@ func newLearner(in algo.Input, report *firstparty.Report, t *table) *learner {
 		params: p, report: report, t: t, k: p.Int("k"), evaluated: p.List("eval_metrics"), rng: rand.New(rand.NewPCG(seed, seed)),
 	}
 	factor := autoFactor(l.k, l.d)
-	if !p.Auto("extra_center_factor") {
+	if p.Auto("extra_center_factor") {
+		report.Info("'extra_center_factor' was set to 'auto', evaluated to %d.", factor)
+	} else {
 		factor = p.Int("extra_center_factor")
 	}
 	l.many = t.Total

@@ -42,7 +42,7 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 	if ch := in.Channels["train"]; !ch.Sharded {
 		return nil, algo.ClientErrorf("the train channel is FullyReplicated: Random Cut Forest takes it with S3DataDistributionType ShardedByS3Key only")
 	}
-	if ch := in.Channels["test"]; ch != nil && ch.Sharded && len(in.Hosts) > 1 {
+	if ch := in.Channels["test"]; ch != nil && ch.Sharded {
 		return nil, algo.ClientErrorf("the test channel is ShardedByS3Key: Random Cut Forest takes it with S3DataDistributionType FullyReplicated only")
 	}
 	opts := data.Options{

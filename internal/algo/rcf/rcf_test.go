@@ -71,6 +71,21 @@ func TestLog(t *testing.T) {
 	}
 }
 
+func TestTheTestChannelIsReplicated(t *testing.T) {
+	all := channels("1,2,3\n", "0,1,2,3\n")
+	test := all["test"]
+	test.Distribution = algotest.Sharded
+	all["test"] = test
+	const want = "ClientError: the test channel is ShardedByS3Key: Random Cut Forest takes it with S3DataDistributionType FullyReplicated only"
+	if got, _ := algotest.Job[*Forest](t, New(), `{"feature_dim":"3"}`, all); got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	// What the container's default configuration has beside the documented hyperparameters.
+	if got, m := algotest.Job[*Forest](t, New(), `{"feature_dim":"3","epochs":"1","force_dense":"True","_ftp_port":"8999"}`, channels("1,2,3\n", "0,1,2,3\n")); m == nil {
+		t.Error(got)
+	}
+}
+
 func TestFailures(t *testing.T) {
 	const params = `{"feature_dim":"3"}`
 	for name, c := range map[string]struct {

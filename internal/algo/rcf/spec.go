@@ -21,6 +21,9 @@ func (Algorithm) Spec() algo.Spec {
 			algo.IntParam("num_samples_per_tree", "256", new(1.0), new(2048.0), "records that each tree is built from").Tuned(1, 2048),
 			algo.ListParam("eval_metrics", "accuracy,precision_recall_fscore", "what is measured on the channel test", "accuracy", "precision_recall_fscore"),
 			algo.IntParam("mini_batch_size", "1000", new(1.0), nil, "no effect: the sample is drawn from all records at once"),
+			algo.IntParam("epochs", "1", new(1.0), nil, "no effect: one pass draws the sample"),
+			algo.BoolParam("force_dense", "true", "no effect: sparse records are read as such"),
+			algo.IntParam("_ftp_port", "8999", new(1.0), new(65535.0), "no effect"),
 		}, firstparty.Hidden()),
 		Channels: []algo.ChannelSpec{
 			{Name: "train", Required: true, Pipe: true, ContentTypes: types},
