@@ -335,7 +335,7 @@ var rowOptions = data.Options{NoLabel: true}
 
 // readRows decodes body into q.rows.
 func (h *handler) readRows(q *request, body []byte, contentType string) (data.Format, *refusal) {
-	format, ok := typeOf(contentType, body)
+	format, labels, ok := typeOf(contentType, body)
 	if !ok {
 		return "", refuse(http.StatusUnsupportedMediaType, "Content-type %s is not supported. "+
 			"Supported content-types are text/csv, text/libsvm, text/x-libsvm, application/json, application/jsonlines and "+
@@ -344,7 +344,9 @@ func (h *handler) readRows(q *request, body []byte, contentType string) (data.Fo
 	var err error
 	switch format {
 	case data.CSV:
-		err = data.ReadCSVInto(&q.rows, body, rowOptions)
+		if err = data.ReadCSVInto(&q.rows, body, rowOptions); err == nil && labels > 0 {
+			err = dropColumns(&q.rows, labels)
+		}
 	case data.LibSVM:
 		err = data.ReadLibSVMInto(&q.rows, body, rowOptions)
 	case data.JSON:
@@ -364,21 +366,41 @@ func (h *handler) readRows(q *request, body []byte, contentType string) (data.Fo
 	return format, nil
 }
 
-// typeOf is the format of a payload. Without a content type the two text forms
+// dropColumns takes the first n columns off a dense table.
+func dropColumns(m *algo.Matrix, n int) error {
+	if m.Cols <= n && m.Rows > 0 {
+		return fmt.Errorf("rows have %d columns; features behind %d labels were expected, for label_size=%[2]d", m.Cols, n)
+	}
+	cols := m.Cols - n
+	for i := range m.Rows {
+		copy(m.Values[i*cols:(i+1)*cols], m.Values[i*m.Cols+n:(i+1)*m.Cols])
+	}
+	m.Values, m.Cols = m.Values[:m.Rows*cols], cols
+	return nil
+}
+
+// typeOf is the format of a payload, and how many labels a row of CSV begins with:
+// the parameter label_size, 0 without one. Without a content type the two text forms
 // are told apart by the colon that every libsvm feature has: containers of
 // different ages took such a payload for one or the other.
-func typeOf(contentType string, body []byte) (format data.Format, ok bool) {
+func typeOf(contentType string, body []byte) (format data.Format, labels int, ok bool) {
 	switch contentType {
 	case "text/csv": // nearly every request
-		return data.CSV, true
+		return data.CSV, 0, true
 	case "":
 		for _, c := range body {
 			if c == ':' {
-				return data.LibSVM, true
+				return data.LibSVM, 0, true
 			}
 		}
-		return data.CSV, true
+		return data.CSV, 0, true
 	}
-	format, _, ok = data.ParseType(contentType)
-	return format, ok && format != data.Parquet
+	format, params, ok := data.ParseType(contentType)
+	if size, given := params["label_size"]; given && format == data.CSV {
+		n, err := strconv.ParseUint(size, 10, 31)
+		if labels = int(n); err != nil {
+			return "", 0, false
+		}
+	}
+	return format, labels, ok && format != data.Parquet
 }

@@ -99,6 +99,9 @@ func TestInvocations(t *testing.T) {
 	}{
 		{"csv in, json out", nil, "1,2\n3,4.5\n", []string{ct, "text/csv"}, 200, `{"predictions": [{"score": 3.0}, {"score": 7.5}]}`, "application/json"},
 		{"csv in, csv out", nil, "1,2\n3,4", []string{ct, "text/csv; charset=utf-8", accept, "text/csv"}, 200, "3.0,7.0", "text/csv"},
+		{"csv with labels", nil, "9,1,2\n9,3,4\n", []string{ct, "text/csv; label_size=1", accept, "text/csv"}, 200, "3.0,7.0", "text/csv"},
+		{"csv that says it has no labels", nil, "1,2\n3,4\n", []string{ct, "text/csv;label_size=0", accept, "text/csv"}, 200, "3.0,7.0", "text/csv"},
+		{"csv of labels alone", nil, "1,2", []string{ct, "text/csv;label_size=2"}, 415, "Loading csv data failed with Exception, please ensure data is in csv format:\n rows have 2 columns; features behind 2 labels were expected, for label_size=2\n", "text/plain; charset=utf-8"},
 		{"csv out under batch transform", batch, "1,2\n3,4", []string{ct, "text/csv", accept, "text/csv"}, 200, "3.0\n7.0\n", "text/csv"},
 		{"json lines", nil, "{\"features\":[1,2]}\n{\"features\":[3,4]}\n", []string{ct, "application/jsonlines", accept, "application/jsonlines"}, 200, "{\"score\": 3.0}\n{\"score\": 7.0}\n", "application/jsonlines"},
 		{"json", nil, `{"instances":[{"features":[1,2]}]}`, []string{ct, "application/json", accept, "text/csv"}, 200, "3.0", "text/csv"},
