@@ -88,6 +88,7 @@ func (r *run) epochsOf(ctx context.Context, l *classifier, d *dictionary, valid 
 		}
 		accuracy := l.accuracy(valid)
 		r.in.Print("-------------- End of epoch: %d", epoch+1)
+		r.in.Print("Using %d threads for prediction!", r.in.Threads)
 		r.in.Print("Validation accuracy: %.6g", accuracy)
 		if kept.in == nil || accuracy > kept.accuracy {
 			r.in.Print("Validation accuracy improved! Storing best weights...")
@@ -113,6 +114,7 @@ func (r *run) epochsOf(ctx context.Context, l *classifier, d *dictionary, valid 
 // validation reads the channel validation with the words of d.
 func (r *run) validation(d *dictionary) (*documents, error) {
 	pieces, all, places, release, err := r.read("validation")
+	r.in.Print("Loading validation data from %s", r.in.Channels["validation"].Dir)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,9 @@ import (
 // defaultMaxBody is the container's limit of a request's body: 6 MiB.
 const defaultMaxBody = 6 << 20
 
+// mostMB is the largest MaxPayloadInMB of a transform job.
+const mostMB = 100
+
 // settings is what all models of a server share.
 type settings struct {
 	opts      Options
@@ -107,6 +110,8 @@ func newSettings(opts Options) (*settings, error) {
 			return nil, fmt.Errorf("MAX_CONTENT_LENGTH is %q, not a number of bytes", text)
 		}
 		s.maxBody = n
+	} else if n, err := strconv.Atoi(opts.Getenv("SAGEMAKER_MAX_PAYLOAD_IN_MB")); err == nil { // of a transform job's request
+		s.maxBody = max(s.maxBody, min(n, mostMB)<<20)
 	}
 	s.batch = isTrue(opts.Getenv("SAGEMAKER_BATCH"))
 	if text := strings.ReplaceAll(strings.ToLower(opts.Getenv("SAGEMAKER_INFERENCE_OUTPUT")), " ", ""); text != "" {

@@ -24,7 +24,8 @@ import (
 // Options says how to serve. The zero value is ready to use.
 type Options struct {
 	// Getenv reads the container's environment; nil is os.Getenv. Used are
-	// MAX_CONTENT_LENGTH (bytes of a request, default 6291456), SAGEMAKER_BATCH,
+	// MAX_CONTENT_LENGTH (bytes of a request, default 6291456, or what
+	// SAGEMAKER_MAX_PAYLOAD_IN_MB says where that is more), SAGEMAKER_BATCH,
 	// SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT, SAGEMAKER_INFERENCE_OUTPUT,
 	// SAGEMAKER_MULTI_MODEL and, with that, SAGEBRUSH_MEMORY_BYTES (of the whole
 	// process; the smallest limit of its control groups counts as well).

@@ -238,6 +238,24 @@ func TestHandlerRefusesABrokenEnvironment(t *testing.T) {
 	}
 }
 
+func TestATransformJobSaysHowLargeBodiesMayBe(t *testing.T) {
+	const default6 = 6 << 20
+	for _, c := range []struct {
+		env  map[string]string
+		size int
+	}{
+		{map[string]string{}, default6}, {map[string]string{"SAGEMAKER_MAX_PAYLOAD_IN_MB": "7"}, 7 << 20}, {map[string]string{"SAGEMAKER_MAX_PAYLOAD_IN_MB": "2"}, default6},
+		{map[string]string{"SAGEMAKER_MAX_PAYLOAD_IN_MB": "0"}, default6}, {map[string]string{"SAGEMAKER_MAX_PAYLOAD_IN_MB": "7", "MAX_CONTENT_LENGTH": "1000"}, 1000},
+	} {
+		for more, code := range map[int]int{0: 200, 1: 413} {
+			body := "1,2" + strings.Repeat("\n", c.size-3+more)
+			if w := post(t, sums{}, env(c.env), body, "Content-Type", "text/csv"); w.Code != code {
+				t.Errorf("%v: %d bytes are answered %d, want %d", c.env, len(body), w.Code, code)
+			}
+		}
+	}
+}
+
 func TestChunkedBody(t *testing.T) {
 	h, err := Handler(sums{}, env(map[string]string{"MAX_CONTENT_LENGTH": "5"}))
 	if err != nil {
