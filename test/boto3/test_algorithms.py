@@ -13,7 +13,7 @@ import pytest
 from sklearn import datasets
 
 from support.records import labels, recordio
-from support.work import channel, csv, unique
+from support.work import channel, csv, members, unique
 
 REGISTRIES = {"blazingtext": "811284229777", "lda": "766337827248"}
 
@@ -94,20 +94,64 @@ def test_from_data_to_answer(bench, algorithm):
     bench.undeploy(endpoint)
 
 
+def test_forms_of_requests(bench):
+    """One endpoint and one transform job: what "Common Data Formats for Inference" and the page of k-NN allow beside plain rows."""
+    image = f"382416733822.dkr.ecr.{bench.region}.amazonaws.com/kmeans:1"
+    request = bench.request(InputDataConfig=[channel("train", bench.put(f"{unique('forms')}/data", csv(X), up=1), "text/csv;label_size=0")])
+    request["AlgorithmSpecification"]["TrainingImage"] = image
+    request["HyperParameters"] = {**DIM, "k": "2"}
+    bench.sagemaker.create_training_job(**request)
+    job = bench.finished(request["TrainingJobName"])
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    endpoint = bench.deploy(job["ModelArtifacts"]["S3ModelArtifacts"], image=image)
+    dense, full = {"features": X[0].tolist()}, {"data": {"features": {"keys": list(range(30)), "shape": [30], "values": X[1].tolist()}}}
+    plain = bench.ask(endpoint, csv(X[[0, 1, 0]]), accept="application/jsonlines")[0]
+    for kind, body in (("application/jsonlines", "\n".join(map(json.dumps, [dense, full, dense]))), ("application/json", json.dumps({"instances": [dense, full, dense]})),
+                       ("text/csv;label_size=1", csv(Y[[0, 1, 0]], X[[0, 1, 0]])), ("text/csv; label_size=0", csv(X[[0, 1, 0]]))):
+        assert bench.ask(endpoint, body, kind, "application/jsonlines")[0] == plain, kind
+    model = bench.sagemaker.describe_endpoint_config(EndpointConfigName=endpoint)["ProductionVariants"][0]["ModelName"]
+    rows = csv(numpy.resize(X, (24000, 30)))
+    assert len(rows) > 6 << 20, "more than an endpoint takes, but a transform job may ask for it"
+    name = unique("large")
+    bench.sagemaker.create_transform_job(
+        TransformJobName=name, ModelName=model, MaxPayloadInMB=20, TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
+        TransformInput={"ContentType": "text/csv", "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": bench.put(f"{name}/in/rows.csv", rows)}}},
+        TransformOutput={"S3OutputPath": f"s3://{bench.bucket}/{name}/out", "Accept": "application/jsonlines"})
+    bench.sagemaker.get_waiter("transform_job_completed_or_stopped").wait(TransformJobName=name, WaiterConfig={"Delay": 1})
+    job = bench.sagemaker.describe_transform_job(TransformJobName=name)
+    assert job["TransformJobStatus"] == "Completed", job.get("FailureReason")
+    lines = bench.get(f"s3://{bench.bucket}/{name}/out/rows.csv.out").decode().splitlines()
+    assert len(lines) == 24000 and lines[:2] == plain.splitlines()[:2]
+    bench.undeploy(endpoint)
+
+
 def test_blazingtext(bench):
-    """It answers words and sentences, bare lists."""
+    """It answers words and sentences, bare lists, in the form of the request, and tells how well words go with WordSimilarity-353."""
     image = f"{REGISTRIES['blazingtext']}.dkr.ecr.{bench.region}.amazonaws.com/blazingtext:1"
     text = "".join(f"__label__{word} {word} and {other}\n" for word, other in [("sun", "light"), ("rain", "water")] * 100).encode()
+    pairs = b"tiger cat money bank king cabbage\n" * 10
     for mode, body, want in (("supervised", {"instances": ["sun and light", "water"], "configuration": {"k": 1}}, ["__label__sun", "__label__rain"]),
                              ("skipgram", {"instances": ["sun", "nothing"]}, None)):
-        request = bench.request(InputDataConfig=[channel("train", bench.put(f"{unique('text')}/a.txt", text, up=1), "text/plain")])
+        request = bench.request(InputDataConfig=[channel("train", bench.put(f"{unique('text')}/a.txt", text if want else text + pairs, up=1), "text/plain")])
         request["AlgorithmSpecification"]["TrainingImage"] = image
         request["HyperParameters"] = {"mode": mode, "vector_dim": "10", "epochs": "10", "min_count": "1", "buckets": "1000", "learning_rate": "0.5"}
         bench.sagemaker.create_training_job(**request)
         job = bench.finished(request["TrainingJobName"])
         assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+        told = {m["MetricName"]: m["Value"] for m in job["FinalMetricDataList"]}
+        files = members(bench.get(job["ModelArtifacts"]["S3ModelArtifacts"]))
+        if want:
+            assert set(files) == {"model.bin"} and told["train:accuracy"] == 1
+        else:
+            assert set(files) == {"vectors.txt", "vectors.bin", "eval.json"}
+            judged = json.loads(files["eval.json"])
+            assert judged["EN-WS-353-ALL.txt"]["total_pairs"] == 353 and judged["mean_rho"] == pytest.approx(told["train:mean_rho"], abs=1e-6)
         endpoint = bench.deploy(job["ModelArtifacts"]["S3ModelArtifacts"], image=image)
         answer = json.loads(bench.ask(endpoint, json.dumps(body), "application/json")[0])
+        lines = "\n".join(json.dumps({"source": text}) for text in body["instances"])
+        for accept in ("application/jsonlines", "text/csv", "*/*"):  # "If they differ, the Accept field is ignored."
+            got, how = bench.ask(endpoint, lines, "application/jsonlines", accept)
+            assert how["ContentType"] == "application/jsonlines" and [json.loads(line) for line in got.splitlines()] == answer
         if want:
             assert [a["label"][0] for a in answer] == want and all(0.5 < a["prob"][0] <= 1 for a in answer)
         else:
