@@ -250,6 +250,15 @@ func (p Params) Values() map[string]string {
 	return all
 }
 
+// Given are the hyperparameters that the user gave, by name.
+func (p Params) Given() map[string]string {
+	all := make(map[string]string, len(p.given))
+	for name := range p.given {
+		all[name] = p.values[name]
+	}
+	return all
+}
+
 // Int is the value of an Int.
 func (p Params) Int(name string) int {
 	value := p.must(name)

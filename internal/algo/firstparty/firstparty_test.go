@@ -30,8 +30,10 @@ func lines(t *testing.T, do func(r *Report)) []string {
 	}, "AWS/KMeansWebscale")
 	head := len(all)
 	do(r)
-	if !strings.Contains(strings.Join(all[:head], "\n"), "'_log_level': 'debug'") {
-		t.Errorf("the head does not tell the configuration: %q", all[:head])
+	for _, want := range []string{"] Merging with provided configuration from /opt/ml/input/config/hyperparameters.json: {'_log_level': 'debug'}\n", "] Final configuration: {'_data_format': 'record', "} {
+		if !strings.Contains(strings.Join(all[:head], "\n"), want) {
+			t.Errorf("the head does not tell the configuration %q: %q", want, all[:head])
+		}
 	}
 	return all[head:]
 }

@@ -29,6 +29,7 @@ func Begin(in algo.Input, algorithm string) *Report {
 	r.began = r.now()
 	in.Print("Docker entrypoint called with argument(s): train")
 	in.Print("Running default environment configuration script")
+	r.Info("Merging with provided configuration from /opt/ml/input/config/hyperparameters.json: %s", dict(in.Params.Given()))
 	r.Info("Final configuration: %s", dict(in.Params.Values()))
 	r.Info("Using default worker.")
 	r.Info("Number of GPUs being used: 0")
