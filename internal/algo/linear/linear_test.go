@@ -4,9 +4,11 @@ package linear
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -195,6 +197,36 @@ func TestLossesAreThoseOfTheirGradients(t *testing.T) {
 	total := math.Exp(1) + math.Exp(2) + math.Exp(3)
 	if math.Abs(sum+2*math.Log(math.Exp(2)/total)) > 1e-6 || math.Abs(float64(g[1])-2*(math.Exp(2)/total-1)) > 1e-6 || math.Abs(float64(g[2])-2*math.Exp(3)/total) > 1e-6 {
 		t.Errorf("softmax loss %v, derivatives %v", sum, g)
+	}
+}
+
+// TestMetricsAreTheServices compares with the names that a public DescribeHyperParameterTuningJob
+// shows, and three that the developer guide has since.
+func TestMetricsAreTheServices(t *testing.T) {
+	want := strings.Fields(`test:absolute_loss test:binary_classification_accuracy test:binary_f_beta test:dcg test:macro_f_beta test:macro_precision
+		test:macro_recall test:mse test:multiclass_accuracy test:multiclass_top_k_accuracy test:objective_loss test:precision test:recall
+		test:roc_auc_score train:absolute_loss train:binary_classification_accuracy train:binary_f_beta train:mse train:objective_loss
+		train:objective_loss:final train:precision train:progress train:recall train:throughput validation:absolute_loss
+		validation:binary_classification_accuracy validation:binary_f_beta validation:dcg validation:macro_f_beta validation:macro_precision
+		validation:macro_recall validation:mse validation:multiclass_accuracy validation:multiclass_top_k_accuracy validation:objective_loss
+		validation:objective_loss:final validation:precision validation:recall validation:rmse validation:roc_auc_score`)
+	got := map[string]string{}
+	for _, m := range metrics() {
+		got[m.Name] = m.Regex
+	}
+	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, want) || len(metrics()) != len(want) {
+		t.Errorf("%q\nwant %q", names, want)
+	}
+	for name, regex := range map[string]string{
+		"test:binary_f_beta":                   `#quality_metric: host=\S+, test binary_f_\S+ <score>=(\S+)`,
+		"train:objective_loss":                 `#quality_metric: host=\S+, epoch=\S+, train \S+_objective <loss>=(\S+)`,
+		"validation:objective_loss:final":      `#quality_metric: host=\S+, validation \S+_objective <loss>=(\S+)`,
+		"validation:multiclass_top_k_accuracy": `#quality_metric: host=\S+, validation multiclass_top_k_accuracy_\S+ <score>=(\S+)`,
+		"train:absolute_loss":                  `#quality_metric: host=\S+, train absolute_loss <loss>=(\S+)`,
+	} {
+		if got[name] != regex {
+			t.Errorf("%s: %s, want %s", name, got[name], regex)
+		}
 	}
 }
 

@@ -29,8 +29,17 @@ func (Algorithm) Spec() algo.Spec {
 	}
 }
 
-// metrics are the objectives that the service registers. The names of some
-// lines hold a number, which the metric's name does not.
+// Channels of which a figure is a metric; the log tells of all.
+var (
+	heldOut    = []string{"validation", "test"}
+	everywhere = []string{"validation", "test", "train"}
+)
+
+// metrics are the objectives that the service registers, 40 as it has no more of a
+// job. The names of some lines hold a number, which the metric's name does not.
+//
+// Source: "Tune a linear learner model" in the SageMaker developer guide, and what
+// DescribeHyperParameterTuningJob shows of such a job.
 func metrics() []algo.Metric {
 	objective := firstparty.Loss(`\S+_objective`)
 	all := firstparty.Common()
@@ -39,18 +48,19 @@ func metrics() []algo.Metric {
 		all = append(all, firstparty.Epoch(channel, objective, "objective_loss"), final)
 	}
 	all = append(all, firstparty.Final("test", objective, "objective_loss"))
-	for _, channel := range []string{"validation", "test", "train"} {
-		for _, m := range []struct {
-			measure firstparty.Measure
-			name    string
-		}{
-			{firstparty.Loss("mse"), ""}, {firstparty.Loss("rmse"), ""}, {firstparty.Loss("absolute_loss"), ""},
-			{firstparty.Score("binary_classification_accuracy"), ""}, {firstparty.Score(`binary_f_\S+`), "binary_f_beta"},
-			{firstparty.Score("precision"), ""}, {firstparty.Score("recall"), ""}, {firstparty.Score("roc_auc_score"), ""},
-			{firstparty.Score("multiclass_accuracy"), ""}, {firstparty.Score(`multiclass_top_k_accuracy_\S+`), "multiclass_top_k_accuracy"},
-			{firstparty.Score("dcg"), ""}, {firstparty.Score("macro_precision"), ""}, {firstparty.Score("macro_recall"), ""},
-			{firstparty.Score(`macro_f_\S+`), "macro_f_beta"},
-		} {
+	for _, m := range []struct {
+		measure  firstparty.Measure
+		name     string
+		channels []string
+	}{
+		{firstparty.Loss("mse"), "", everywhere}, {firstparty.Loss("rmse"), "", []string{"validation"}}, {firstparty.Loss("absolute_loss"), "", everywhere},
+		{firstparty.Score("binary_classification_accuracy"), "", everywhere}, {firstparty.Score(`binary_f_\S+`), "binary_f_beta", everywhere},
+		{firstparty.Score("precision"), "", everywhere}, {firstparty.Score("recall"), "", everywhere}, {firstparty.Score("roc_auc_score"), "", heldOut},
+		{firstparty.Score("multiclass_accuracy"), "", heldOut}, {firstparty.Score(`multiclass_top_k_accuracy_\S+`), "multiclass_top_k_accuracy", heldOut},
+		{firstparty.Score("dcg"), "", heldOut}, {firstparty.Score("macro_precision"), "", heldOut}, {firstparty.Score("macro_recall"), "", heldOut},
+		{firstparty.Score(`macro_f_\S+`), "macro_f_beta", heldOut},
+	} {
+		for _, channel := range m.channels {
 			all = append(all, firstparty.Final(channel, m.measure, m.name))
 		}
 	}
