@@ -4,6 +4,7 @@ package blazingtext
 
 import (
 	"math"
+	"sync"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
@@ -82,13 +83,15 @@ func (r *room) vector() ([]float32, int32) {
 }
 
 // sigmoids is 1/(1+exp(-x)) for x from -sigmoidBound up, as fastText has it.
-var sigmoids = func() (t [sigmoidSteps + 1]float32) {
-	for i := range t {
+// newEmbedder fills it, as other programs of this binary need none.
+var sigmoids [sigmoidSteps + 1]float32
+
+var fillSigmoids = sync.OnceFunc(func() {
+	for i := range sigmoids {
 		x := float64(i)*2*sigmoidBound/sigmoidSteps - sigmoidBound
-		t[i] = float32(1 / (1 + math.Exp(-x)))
+		sigmoids[i] = float32(1 / (1 + math.Exp(-x)))
 	}
-	return t
-}()
+})
 
 const (
 	sigmoidSteps = 1024

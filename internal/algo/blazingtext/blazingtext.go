@@ -71,26 +71,25 @@ type run struct {
 	words       float64 // of all epochs
 }
 
-// read counts the words of a channel. release must follow when the words are no
-// longer needed. Of several hosts one may have no text.
-func (r *run) read(name string) (pieces []*piece, all *counter, places [][]int32, release func(), err error) {
+// read counts the words of a channel. Of several hosts one may have no text.
+func (r *run) read(name string) (*wording, error) {
 	ch := r.in.Channels[name]
 	texts, release, err := readText(ch)
 	if r.in.Peers.Size() > 1 && errors.Is(err, data.ErrNoRows) {
-		return nil, newCounter(), nil, func() {}, nil
+		return &wording{words: newCounter()}, nil
 	}
 	if err != nil {
-		return nil, nil, nil, nil, err
+		return nil, err
 	}
+	defer release()
 	for _, t := range texts {
 		r.in.Print("Processing %s . File size: %d MB", path.Join(ch.Dir, t.Name), len(t.Bytes)>>20)
 	}
-	pieces = cut(texts, r.mode == supervised)
-	if all, places, err = countAll(pieces, r.crew); err != nil {
-		release()
-		return nil, nil, nil, nil, fmt.Errorf("%s channel: %w", name, err)
+	text, err := countAll(cut(texts, r.mode == supervised), r.crew)
+	if err != nil {
+		return nil, fmt.Errorf("%s channel: %w", name, err)
 	}
-	return pieces, all, places, release, nil
+	return text, nil
 }
 
 // dictionary is that of the words counted, which it tells of.
@@ -106,16 +105,6 @@ func (r *run) dictionary(all *counter) (d *dictionary, place []int32, err error)
 			len(all.entries)-d.labels(), r.minCount, d.tokens)
 	}
 	return d, place, nil
-}
-
-// onto gives, for each list of places in all words, those in the dictionary.
-func onto(places [][]int32, place []int32) [][]int32 {
-	for _, p := range places {
-		for i, at := range p {
-			p[i] = place[at]
-		}
-	}
-	return places
 }
 
 // progress prints how far learning is, every tenth of it or ten seconds.

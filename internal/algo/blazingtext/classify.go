@@ -5,6 +5,7 @@ package blazingtext
 import (
 	"context"
 	"math"
+	"runtime/debug"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
@@ -16,11 +17,12 @@ import (
 // 2017.
 type classifier struct {
 	config
-	crew    *crew
-	docs    *documents
-	in, out *matrix
-	labels  []int32 // 0, 1, 2, ...
-	epoch   int
+	crew   *crew
+	docs   *documents
+	in     dense
+	out    *matrix
+	labels []int32 // 0, 1, 2, ...
+	epoch  int
 
 	batches [2]docBatch // the one whose outputs are learned, and the next
 }
@@ -50,13 +52,15 @@ const (
 
 func newClassifier(c config, d *dictionary, docs *documents, threads *crew) *classifier {
 	rows := d.nwords + c.buckets
-	l := &classifier{config: c, crew: threads, docs: docs, in: newMatrix(rows, c.dim), out: newMatrix(d.labels(), c.dim)}
 	docs.heat(rows, c.rate)
 	used := make([]bool, rows)
 	for _, r := range docs.rows {
 		used[r] = true
 	}
-	l.in.random(threads, used)
+	debug.FreeOSMemory() // what reading took, before the matrix takes the most
+	l := &classifier{config: c, crew: threads, docs: docs, in: newDense(rows, c.dim, used), out: newMatrix(d.labels(), c.dim)}
+	l.in.random(threads)
+	l.in.find(docs.rows)
 	for i := range d.labels() {
 		l.labels = append(l.labels, int32(i))
 	}
@@ -95,7 +99,7 @@ func (l *classifier) learn(ctx context.Context, report func(done float64, rate f
 		}
 		l.crew.do(owners, func(owner int) {
 			for part := range now.updates {
-				now.updates[part].apply(l.in, owner, now.hidden)
+				now.updates[part].apply(l.in.matrix, owner, now.hidden)
 			}
 		})
 		now, next = next, now
@@ -124,7 +128,7 @@ func (l *classifier) gather(b *docBatch, part int) {
 		h := b.hidden[i*l.in.stride : (i+1)*l.in.stride]
 		clear(h)
 		rows = rows[l.docs.hot[b.from+i]:]
-		addEach(h, share, l.in, rows)
+		addEach(h, share, l.in.matrix, rows)
 		for _, r := range rows {
 			u.add(r, share, int32(i))
 		}
@@ -197,10 +201,10 @@ func (o *output) inTurn(b *docBatch, rate float32) {
 		h := b.hidden[i*o.out.stride : (i+1)*o.out.stride]
 		rows := o.docs.rowsOf(b.from + i)
 		share, hot := 1/float32(len(rows)), rows[:o.docs.hot[b.from+i]]
-		addEach(h, share, o.in, hot)
+		addEach(h, share, o.in.matrix, hot)
 		o.backward(grad, alpha, h, o.target(b.from+i), rate)
 		vec.AddToRows(o.out.v, o.labels, alpha, h, o.zeros, o.out.stride)
-		addToEach(o.in, hot, share, grad)
+		addToEach(o.in.matrix, hot, share, grad)
 		copy(h, grad)
 	}
 }
@@ -215,7 +219,7 @@ func (o *output) atOnce(b *docBatch, rate float32) {
 		hidden := b.hidden[(from-b.from)*stride : (from-b.from+count)*stride]
 		o.crew.do(count, func(i int) {
 			rows := o.docs.rowsOf(from + i)
-			addEach(hidden[i*stride:(i+1)*stride], 1/float32(len(rows)), o.in, rows[:o.docs.hot[from+i]])
+			addEach(hidden[i*stride:(i+1)*stride], 1/float32(len(rows)), o.in.matrix, rows[:o.docs.hot[from+i]])
 			o.backward(o.grads[i*stride:(i+1)*stride], o.alphas[i*n:(i+1)*n], hidden[i*stride:(i+1)*stride], o.target(from+i), rate)
 		})
 		o.crew.do((n+block-1)/block, func(item int) {
@@ -230,7 +234,7 @@ func (o *output) atOnce(b *docBatch, rate float32) {
 		copy(hidden, o.grads)
 		for i := range count {
 			rows := o.docs.rowsOf(from + i)
-			addToEach(o.in, rows[:o.docs.hot[from+i]], 1/float32(len(rows)), o.grads[i*stride:(i+1)*stride])
+			addToEach(o.in.matrix, rows[:o.docs.hot[from+i]], 1/float32(len(rows)), o.grads[i*stride:(i+1)*stride])
 		}
 	}
 }
@@ -263,7 +267,8 @@ func softmax(scores []float32) {
 	}
 }
 
-// accuracy is the share of docs whose most probable label is one of theirs.
+// accuracy is the share of docs whose most probable label is one of theirs. Their
+// rows are those that l.in.find gives.
 func (l *classifier) accuracy(docs *documents) float64 {
 	const block = 64
 	blocks := (docs.n() + block - 1) / block
@@ -271,7 +276,7 @@ func (l *classifier) accuracy(docs *documents) float64 {
 	l.crew.do(blocks, func(b int) {
 		h, scores := make([]float32, l.in.stride), make([]float32, len(l.labels))
 		for i := b * block; i < min((b+1)*block, docs.n()); i++ {
-			mean(h, l.in, docs.rowsOf(i))
+			mean(h, l.in.matrix, docs.rowsOf(i))
 			vec.DotRows(scores, l.out.v, l.labels, h)
 			best := 0
 			for k, s := range scores {

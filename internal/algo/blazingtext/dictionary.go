@@ -115,6 +115,11 @@ func (c *counter) add(word []byte, h uint32, n int64) int32 {
 	}
 }
 
+func (c *counter) clear() {
+	clear(c.slots)
+	c.entries = c.entries[:0]
+}
+
 func (c *counter) grow() {
 	c.slots = make([]int32, 4*len(c.slots))
 	mask := len(c.slots) - 1

@@ -30,45 +30,49 @@ func (d *documents) labelsOf(i int) []int32 { return d.labels[d.labelStarts[i]:d
 // unknownLabel is a label that the dictionary lacks: no answer is right.
 const unknownLabel = -1
 
-// documentsOf makes documents of pieces by d. places is as that of countAll, of
-// the words in d, -1 for none. Lines without a label are passed over; a text
-// without any is a client error.
-func documentsOf(pieces []*piece, places [][]int32, d *dictionary, c config, threads *crew) (*documents, error) {
-	made := make([]documents, len(pieces))
-	threads.do(len(pieces), func(i int) {
-		made[i] = pieces[i].documents(places[i], d, c)
-		pieces[i].ids = nil
-	})
-	all := &documents{starts: []int64{0}, labelStarts: []int64{0}}
-	rows, labels, n := 0, 0, 0
-	for i := range made {
-		rows, labels, n = rows+len(made[i].rows), labels+len(made[i].labels), n+made[i].n()
-		all.lines += made[i].lines
+// documentsOf makes documents of text by d, and leaves nothing of text.ids. places
+// is where the words of text are in d, -1 for none. Lines without a label are
+// passed over; a text without any is a client error.
+func documentsOf(text *wording, places []int32, d *dictionary, c config, threads *crew) (*documents, error) {
+	tokens, each := 0, 1
+	for _, ids := range text.ids {
+		tokens += len(ids)
 	}
-	if n == 0 {
-		p := pieces[0].text
-		return nil, algo.ClientErrorf("file %s: none of %d lines has a label and a known word; lines such as \"%s1 a text\" were expected", p.Name, all.lines, labelPrefix)
+	if c.buckets > 0 {
+		each = c.ngrams
 	}
-	all.rows, all.labels = make([]int32, 0, rows), make([]int32, 0, labels)
-	for i := range made {
-		rows, labels := int64(len(all.rows)), int64(len(all.labels))
-		for at := range made[i].n() {
-			all.starts = append(all.starts, rows+made[i].starts[at+1])
-			all.labelStarts = append(all.labelStarts, labels+made[i].labelStarts[at+1])
+	all := &documents{rows: make([]int32, 0, each*tokens), starts: []int64{0}, labelStarts: []int64{0}}
+	var made [piecesAtOnce]documents
+	for from := 0; from < len(text.ids); from += piecesAtOnce {
+		now := text.ids[from:min(from+piecesAtOnce, len(text.ids))]
+		threads.do(len(now), func(i int) {
+			made[i].fill(now[i], text.words, places, d, c)
+			now[i] = nil
+		})
+		for i := range now {
+			rows, labels := int64(len(all.rows)), int64(len(all.labels))
+			for at := range made[i].n() {
+				all.starts = append(all.starts, rows+made[i].starts[at+1])
+				all.labelStarts = append(all.labelStarts, labels+made[i].labelStarts[at+1])
+			}
+			all.rows, all.labels = append(all.rows, made[i].rows...), append(all.labels, made[i].labels...)
+			all.lines += made[i].lines
 		}
-		all.rows, all.labels = append(all.rows, made[i].rows...), append(all.labels, made[i].labels...)
-		made[i] = documents{}
+	}
+	if all.n() == 0 {
+		return nil, algo.ClientErrorf("file %s: none of %d lines has a label and a known word; lines such as \"%s1 a text\" were expected", text.first, all.lines, labelPrefix)
 	}
 	return all, nil
 }
 
-func (p *piece) documents(places []int32, d *dictionary, c config) documents {
-	out := documents{starts: []int64{0}, labelStarts: []int64{0}}
-	out.rows = make([]int32, 0, c.ngrams*len(p.ids))
+// fill makes out the documents of a piece.
+func (out *documents) fill(ids []int32, words *counter, places []int32, d *dictionary, c config) {
+	out.rows, out.labels, out.lines = out.rows[:0], out.labels[:0], 0
+	out.starts, out.labelStarts = append(out.starts[:0], 0), append(out.labelStarts[:0], 0)
 	var hashes []uint32
-	for _, id := range p.ids {
+	for _, id := range ids {
 		if id != lineEnd {
-			e := &p.words.entries[id]
+			e := &words.entries[id]
 			at := places[id]
 			switch {
 			case isLabel(e.word):
@@ -94,7 +98,6 @@ func (p *piece) documents(places []int32, d *dictionary, c config) documents {
 			out.rows, out.labels = out.rows[:row], out.labels[:label]
 		}
 	}
-	return out
 }
 
 // The rows of words that stand in most documents are hot: each document should

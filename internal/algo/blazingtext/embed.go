@@ -17,16 +17,16 @@ import (
 // their Compositionality", NIPS 2013; with subwords, Bojanowski et al., TACL 2017.
 type embedder struct {
 	config
-	crew    *crew
-	dict    *dictionary
-	in, out *matrix
-	text    []int32 // words, and lineEnd
-	epoch   int
-	host    int // this one's place among all, which draws its own
+	crew  *crew
+	dict  *dictionary
+	in    dense
+	out   *matrix
+	text  []int32 // words, and lineEnd
+	epoch int
+	host  int // this one's place among all, which draws its own
 
 	inputs  []int32 // rows of the words' own and of their subwords
 	starts  []int32 // of each word in inputs, and the end; nil without subwords
-	used    []bool  // rows that a word has; nil for all
 	keep    []uint32
 	lottery *lottery
 
@@ -55,24 +55,27 @@ type embedPart struct {
 }
 
 func newEmbedder(c config, d *dictionary, text []int32, threads *crew) *embedder {
+	fillSigmoids()
 	e := &embedder{config: c, crew: threads, dict: d, text: text}
+	var used []bool // rows that a word has
 	if c.subwords {
-		e.used = make([]bool, d.nwords+c.buckets)
+		used = make([]bool, d.nwords+c.buckets)
 		for i := range d.nwords {
 			e.starts = append(e.starts, int32(len(e.inputs)))
 			e.inputs = subwords(append(e.inputs, int32(i)), d.words[i], c.minChar, c.maxChar, c.buckets, d.nwords)
 		}
 		e.starts = append(e.starts, int32(len(e.inputs)))
 		for _, r := range e.inputs {
-			e.used[r] = true
+			used[r] = true
 		}
 	} else {
 		for i := range d.nwords {
 			e.inputs = append(e.inputs, int32(i))
 		}
 	}
-	e.in, e.out = newMatrix(d.nwords+c.buckets, c.dim), newMatrix(d.nwords, c.dim)
-	e.in.random(threads, e.used)
+	e.in, e.out = newDense(d.nwords+c.buckets, c.dim, used), newMatrix(d.nwords, c.dim)
+	e.in.random(threads)
+	e.in.find(e.inputs)
 	e.keep = make([]uint32, d.nwords)
 	weights := make([]float64, d.nwords)
 	for i := range weights {
@@ -165,7 +168,7 @@ func (e *embedder) learn(ctx context.Context, from, to int, report func(done flo
 					} else {
 						p.outs.apply(e.out, owner, p.hidden.v)
 					}
-					p.ins.apply(e.in, owner, p.grads.v)
+					p.ins.apply(e.in.matrix, owner, p.grads.v)
 				}
 			})
 		}
@@ -291,7 +294,7 @@ func (e *embedder) input(h []float32, word int32) {
 		copy(h, e.in.v[int(word)*e.in.stride:int(word+1)*e.in.stride])
 		return
 	}
-	mean(h, e.in, e.inputsOf(word))
+	mean(h, e.in.matrix, e.inputsOf(word))
 }
 
 // cbow learns to tell word from the mean of p.context.
@@ -301,7 +304,7 @@ func (e *embedder) cbow(p *embedPart, word int32, rate float32, r *random) {
 		p.bag = append(p.bag, e.inputsOf(c)...)
 	}
 	h, hidden := p.hidden.vector()
-	mean(h, e.in, p.bag)
+	mean(h, e.in.matrix, p.bag)
 	p.rows = p.rows[:0]
 	e.drawn(p, word, r)
 	e.steps(p, h)

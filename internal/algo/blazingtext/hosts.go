@@ -56,36 +56,26 @@ func together(ctx context.Context, peers *collective.Group, own *counter) (all *
 // merged is how many values are put together at a time.
 const merged = 1 << 20
 
-// average makes the rows of m that are used, all when used is nil, the mean of
-// all hosts', of which this one's has a weight.
-func average(ctx context.Context, peers *collective.Group, m *matrix, used []bool, weight float64) error {
-	var sum []float64
-	var which []int
-	flush := func() error {
+// average makes m the mean of all hosts', of which this one's has a weight.
+func average(ctx context.Context, peers *collective.Group, m *matrix, weight float64) error {
+	block := max(merged/m.dim, 1)
+	sum := make([]float64, 0, min(block, m.rows)*m.dim)
+	for from := 0; from < m.rows; from += block {
+		to := min(from+block, m.rows)
+		sum = sum[:0]
+		for i := from; i < to; i++ {
+			for _, v := range m.row(i) {
+				sum = append(sum, weight*float64(v))
+			}
+		}
 		if err := peers.SumFloats(ctx, sum); err != nil {
 			return err
 		}
-		for i, row := range which {
-			for j, v := range sum[i*m.dim : (i+1)*m.dim] {
-				m.row(row)[j] = float32(v)
-			}
-		}
-		sum, which = sum[:0], which[:0]
-		return nil
-	}
-	for i := range m.rows {
-		if used != nil && !used[i] {
-			continue
-		}
-		which = append(which, i)
-		for _, v := range m.row(i) {
-			sum = append(sum, weight*float64(v))
-		}
-		if len(sum) >= merged {
-			if err := flush(); err != nil {
-				return err
+		for i := from; i < to; i++ {
+			for j, v := range sum[(i-from)*m.dim : (i-from+1)*m.dim] {
+				m.row(i)[j] = float32(v)
 			}
 		}
 	}
-	return flush()
+	return nil
 }

@@ -200,13 +200,22 @@ func TestCorrelationOfRanks(t *testing.T) {
 }
 
 func TestZerosAreLeftOut(t *testing.T) {
-	m := newMatrix(4, 3)
-	copy(m.row(1), []float32{1, 2, 3})
-	copy(m.row(2), []float32{3, 2, 1})
-	h := make([]float32, m.stride)
-	withoutZeros(m, []bool{false, true, true, false}).mean(h, []int32{0, 1, 2, 3})
+	d := newDense(4, 3, []bool{false, true, true, false})
+	if d.rows != 3 {
+		t.Errorf("%d rows, want the two used ones and one of zeros", d.rows)
+	}
+	copy(d.row(0), []float32{1, 2, 3})
+	copy(d.row(1), []float32{3, 2, 1})
+	h := make([]float32, d.stride)
+	d.mean(h, []int32{0, 1, 2, 3})
 	if h[0] != 1 || h[1] != 1 || h[2] != 1 {
 		t.Errorf("mean %v", h[:3])
+	}
+	found := []int32{0, 1, 2, 3}
+	d.find(found)
+	mean(h, d.matrix, found)
+	if h[0] != 1 || h[1] != 1 || h[2] != 1 {
+		t.Errorf("mean of found rows %v", h[:3])
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"slices"
+	"runtime/debug"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/data"
@@ -14,16 +14,15 @@ import (
 
 // classifier trains mode supervised.
 func (r *run) classifier(ctx context.Context) (algo.Model, error) {
-	pieces, all, places, release, err := r.read("train")
+	text, err := r.read("train")
 	if err != nil {
 		return nil, err
 	}
-	defer release()
-	d, place, err := r.dictionary(all)
+	d, places, err := r.dictionary(text.words)
 	if err != nil {
 		return nil, err
 	}
-	train, err := documentsOf(pieces, onto(places, place), d, r.config, r.crew)
+	train, err := documentsOf(text, places, d, r.config, r.crew)
 	if err != nil {
 		return nil, inChannel("train", err)
 	}
@@ -40,6 +39,9 @@ func (r *run) classifier(ctx context.Context) (algo.Model, error) {
 		return nil, ctx.Err()
 	}
 	l := newClassifier(r.config, d, train, r.crew)
+	if valid != nil {
+		l.in.find(valid.rows)
+	}
 	stopped, err := r.epochsOf(ctx, l, d, valid)
 	if err != nil {
 		return nil, err
@@ -52,14 +54,7 @@ func (r *run) classifier(ctx context.Context) (algo.Model, error) {
 			r.in.Print("Number of validation examples: %d", valid.n())
 		}
 	}
-	used := make([]bool, l.in.rows)
-	for _, row := range train.rows {
-		used[row] = true
-	}
-	for i := range d.nwords {
-		used[i] = true
-	}
-	return newModel(r.header(d), d, withoutZeros(l.in, used), l.in.rows, l.out), nil
+	return newModel(r.header(d), d, l.in, l.in.n(), l.out), nil
 }
 
 // epochsOf trains l. stopped tells that ctx ended it in the middle.
@@ -113,17 +108,16 @@ func (r *run) epochsOf(ctx context.Context, l *classifier, d *dictionary, valid 
 
 // validation reads the channel validation with the words of d.
 func (r *run) validation(d *dictionary) (*documents, error) {
-	pieces, all, places, release, err := r.read("validation")
+	text, err := r.read("validation")
 	r.in.Print("Loading validation data from %s", r.in.Channels["validation"].Dir)
 	if err != nil {
 		return nil, err
 	}
-	defer release()
-	place := make([]int32, len(all.entries))
-	for i, e := range all.entries {
-		place[i] = d.find(e.word, e.hash)
+	places := make([]int32, len(text.words.entries))
+	for i, e := range text.words.entries {
+		places[i] = d.find(e.word, e.hash)
 	}
-	valid, err := documentsOf(pieces, onto(places, place), d, r.config, r.crew)
+	valid, err := documentsOf(text, places, d, r.config, r.crew)
 	if err != nil {
 		return nil, inChannel("validation", err)
 	}
@@ -140,24 +134,28 @@ func inChannel(name string, err error) error {
 // vectors trains the other modes.
 func (r *run) vectors(ctx context.Context) (algo.Model, error) {
 	peers := r.in.Peers
-	pieces, all, places, release, err := r.read("train")
+	own, err := r.read("train")
 	if err != nil {
 		return nil, err
 	}
-	defer release()
+	all := own.words
+	var at []int32 // of own words in those of all hosts
 	if peers.Size() > 1 && r.in.Channels["train"].Sharded {
-		own := all
-		var at []int32
-		if all, at, err = together(ctx, peers, own); err != nil {
+		if all, at, err = together(ctx, peers, own.words); err != nil {
 			return nil, err
 		}
-		places = onto(places, at)
 	}
-	d, place, err := r.dictionary(all)
+	d, places, err := r.dictionary(all)
 	if err != nil {
 		return nil, err
 	}
-	text := wordsOf(pieces, onto(places, place), d)
+	if at != nil {
+		for i, word := range at {
+			at[i] = places[word]
+		}
+		places = at
+	}
+	text := wordsOf(own, places, d)
 	if peers.Size() > 1 && !r.in.Channels["train"].Sharded { // all have all of it
 		n := len(text)
 		text = text[peers.Rank()*n/peers.Size() : (peers.Rank()+1)*n/peers.Size()]
@@ -165,12 +163,13 @@ func (r *run) vectors(ctx context.Context) (algo.Model, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
+	debug.FreeOSMemory() // what reading took, before the matrices take the most
 	e := newEmbedder(r.config, d, text, r.crew)
 	e.host = peers.Rank()
 	if err := r.learn(ctx, e); err != nil {
 		return nil, err
 	}
-	m := newModel(r.header(d), d, withoutZeros(e.in, e.used), e.in.rows, e.out)
+	m := newModel(r.header(d), d, e.in, e.in.n(), e.out)
 	if r.evaluation {
 		if err := r.evaluate(m); err != nil {
 			return nil, err
@@ -179,24 +178,28 @@ func (r *run) vectors(ctx context.Context) (algo.Model, error) {
 	return m, nil
 }
 
-// wordsOf is the text of all pieces: words of d, and lineEnd.
-func wordsOf(pieces []*piece, places [][]int32, d *dictionary) []int32 {
-	var text []int32
-	for i, p := range pieces {
-		text = slices.Grow(text, len(p.ids))
-		for _, id := range p.ids {
+// wordsOf makes a text the words of d, and lineEnd. places is where its words are
+// in d, -1 for none. It leaves nothing of text.ids.
+func wordsOf(text *wording, places []int32, d *dictionary) []int32 {
+	n := 0
+	for _, ids := range text.ids {
+		n += len(ids)
+	}
+	out := make([]int32, 0, n)
+	for i, ids := range text.ids {
+		for _, id := range ids {
 			switch {
 			case id == lineEnd:
-				if len(text) > 0 && text[len(text)-1] != lineEnd {
-					text = append(text, lineEnd)
+				if len(out) > 0 && out[len(out)-1] != lineEnd {
+					out = append(out, lineEnd)
 				}
-			case places[i][id] >= 0 && places[i][id] < int32(d.nwords):
-				text = append(text, places[i][id])
+			case places[id] >= 0 && places[id] < int32(d.nwords):
+				out = append(out, places[id])
 			}
 		}
-		p.ids = nil
+		text.ids[i] = nil
 	}
-	return text
+	return out
 }
 
 // learn trains e, with the other hosts where there are some. It goes on with what
@@ -229,10 +232,10 @@ func (r *run) learn(ctx context.Context, e *embedder) error {
 			if peers.Size() < 2 {
 				continue
 			}
-			if err := average(ctx, peers, e.in, e.used, weight); err != nil {
+			if err := average(ctx, peers, e.in.matrix, weight); err != nil {
 				return err
 			}
-			if err := average(ctx, peers, e.out, nil, weight); err != nil {
+			if err := average(ctx, peers, e.out, weight); err != nil {
 				return err
 			}
 		}

@@ -127,21 +127,23 @@ func appendSample(dst []byte, source string, label []byte) ([]byte, error) {
 type piece struct {
 	text     *data.Text
 	from, to int
-	ids      []int32 // of its words, places in words; lineEnd for an end of line
-	words    *counter
 }
 
 // lineEnd stands among words where a line ends.
 const lineEnd = -2
 
-// pieceBytes is how long a piece is about. How the text is cut does not hang on
+// pieceBytes is how long a piece is about, and piecesAtOnce how many are counted
+// before what they have is put together. What comes out hangs on neither, nor on
 // the number of threads.
-const pieceBytes = 1 << 20
+const (
+	pieceBytes   = 1 << 20
+	piecesAtOnce = 16
+)
 
 // cut divides texts into pieces that end behind a line end or, where words do
 // not stand in lines, behind white space.
-func cut(texts []data.Text, lines bool) []*piece {
-	var pieces []*piece
+func cut(texts []data.Text, lines bool) []piece {
+	var pieces []piece
 	for i := range texts {
 		b := texts[i].Bytes
 		from := 0
@@ -153,15 +155,22 @@ func cut(texts []data.Text, lines bool) []*piece {
 			for to < len(b) && !(b[to-1] == '\n' || !lines && separates(b[to-1])) {
 				to++
 			}
-			pieces = append(pieces, &piece{text: &texts[i], from: from, to: to})
+			pieces = append(pieces, piece{text: &texts[i], from: from, to: to})
 			from = to
 		}
 	}
 	return pieces
 }
 
+// tally is the words of one piece.
+type tally struct {
+	words  *counter
+	ids    []int32 // places in words; lineEnd for an end of line
+	places []int32 // of words in those of all pieces
+}
+
 // count counts the words of p. The last line of a text counts as ended.
-func (p *piece) count() error {
+func (t *tally) count(p piece) error {
 	b := p.text.Bytes[p.from:p.to]
 	if !utf8.Valid(b) {
 		at := 0
@@ -174,14 +183,17 @@ func (p *piece) count() error {
 		}
 		return algo.ClientErrorf("%s: byte %#x is not UTF-8 text", p.text.Place(p.from+at), b[at])
 	}
-	p.words = newCounter()
-	p.ids = make([]int32, 0, len(b)/5)
+	if t.words == nil {
+		t.words = newCounter()
+	}
+	t.words.clear()
+	t.ids = t.ids[:0]
 	end := []byte(endOfLine)
 	endHash := hashOf(end)
 	for i := 0; i < len(b); {
 		if c := b[i]; separates(c) {
 			if i++; c == '\n' {
-				p.ids = append(p.ids, p.words.add(end, endHash, 1), lineEnd)
+				t.ids = append(t.ids, t.words.add(end, endHash, 1), lineEnd)
 			}
 			continue
 		}
@@ -189,30 +201,65 @@ func (p *piece) count() error {
 		for ; i < len(b) && !separates(b[i]); i++ {
 			h = (h ^ uint32(int32(int8(b[i])))) * 16777619
 		}
-		p.ids = append(p.ids, p.words.add(b[from:i], h, 1))
+		t.ids = append(t.ids, t.words.add(b[from:i], h, 1))
 	}
 	if p.to == len(p.text.Bytes) && len(b) > 0 && b[len(b)-1] != '\n' {
-		p.ids = append(p.ids, p.words.add(end, endHash, 1), lineEnd)
+		t.ids = append(t.ids, t.words.add(end, endHash, 1), lineEnd)
 	}
 	return nil
 }
 
-// countAll counts the words of all pieces and puts them together in their order:
-// places is, for each piece, where its words are in all.
-func countAll(pieces []*piece, c *crew) (all *counter, places [][]int32, err error) {
-	failed := make([]error, len(pieces))
-	c.do(len(pieces), func(i int) { failed[i] = pieces[i].count() })
-	for _, err := range failed {
-		if err != nil {
-			return nil, nil, err
+// addTo adds the words to those of all pieces, which keep copies.
+func (t *tally) addTo(all *counter) {
+	t.places = t.places[:0]
+	for _, e := range t.words.entries {
+		had := len(all.entries)
+		at := all.add(e.word, e.hash, e.count)
+		if int(at) == had {
+			all.entries[at].word = bytes.Clone(e.word)
+		}
+		t.places = append(t.places, at)
+	}
+}
+
+// text is the words of the piece as places in those of all pieces.
+func (t *tally) text() []int32 {
+	out := make([]int32, len(t.ids))
+	for i, id := range t.ids {
+		out[i] = lineEnd
+		if id != lineEnd {
+			out[i] = t.places[id]
 		}
 	}
-	all, places = newCounter(), make([][]int32, len(pieces))
-	for i, p := range pieces {
-		places[i] = make([]int32, len(p.words.entries))
-		for j, e := range p.words.entries {
-			places[i][j] = all.add(e.word, e.hash, e.count)
+	return out
+}
+
+// wording is the text of a channel as words.
+type wording struct {
+	words *counter
+	ids   [][]int32 // of each piece: places in words; lineEnd for an end of line
+	first string    // name of the first file
+}
+
+// countAll counts the words of all pieces and puts them together in their order.
+// It keeps nothing of the texts.
+func countAll(pieces []piece, c *crew) (*wording, error) {
+	out := &wording{words: newCounter(), ids: make([][]int32, len(pieces))}
+	var tallies [piecesAtOnce]tally
+	var failed [piecesAtOnce]error
+	for from := 0; from < len(pieces); from += piecesAtOnce {
+		now := pieces[from:min(from+piecesAtOnce, len(pieces))]
+		c.do(len(now), func(i int) { failed[i] = tallies[i].count(now[i]) })
+		for i := range now {
+			if failed[i] != nil {
+				return nil, failed[i]
+			}
+			tallies[i].addTo(out.words)
 		}
+		c.do(len(now), func(i int) { out.ids[from+i] = tallies[i].text() })
 	}
-	return all, places, nil
+	if len(pieces) > 0 {
+		out.first = pieces[0].text.Name
+	}
+	return out, nil
 }

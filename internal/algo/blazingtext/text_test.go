@@ -3,8 +3,10 @@
 package blazingtext
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -75,22 +77,48 @@ func TestAugmentedManifests(t *testing.T) {
 	}
 }
 
-// TestPiecesCountAsTheWhole cuts text at all places that pieces may end at.
+// TestPiecesCountAsTheWhole cuts text at no place, and behind every word, which
+// makes more pieces than are counted at once.
 func TestPiecesCountAsTheWhole(t *testing.T) {
-	text := []data.Text{{Name: "a", Bytes: []byte("\xef\xbb\xbfone two\n\ntwo three \t x\r\nlast")}}
-	c := newCrew(1)
-	defer c.close()
-	all, _, err := countAll(cut(text, false), c)
-	if err != nil {
-		t.Fatal(err)
+	words := "one two\n\ntwo three \t x\r\nlast"
+	text := []data.Text{{Name: "a", Bytes: []byte("\xef\xbb\xbf" + strings.Repeat(words+"\n", 6) + words)}}
+	var small []piece
+	for from := 3; from < len(text[0].Bytes); {
+		to := from + 1
+		for to < len(text[0].Bytes) && !separates(text[0].Bytes[to-1]) {
+			to++
+		}
+		small = append(small, piece{&text[0], from, to})
+		from = to
 	}
-	d, _ := all.dictionary(1)
-	var got []string
-	for i, w := range d.words {
-		got = append(got, w+strings.Repeat("'", int(d.counts[i])))
+	if len(small) <= 2*piecesAtOnce {
+		t.Fatalf("%d pieces", len(small))
 	}
-	if want := "</s>'''' two'' one' three' x' last'"; strings.Join(got, " ") != want {
-		t.Errorf("%s, want %s", strings.Join(got, " "), want)
+	for _, pieces := range [][]piece{cut(text, false), small} {
+		c := newCrew(2)
+		all, err := countAll(pieces, c)
+		c.close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, places := all.words.dictionary(1)
+		var got []string
+		for i, w := range d.words {
+			got = append(got, fmt.Sprint(w, d.counts[i]))
+		}
+		if want := "</s>28 two14 one7 three7 x7 last7"; strings.Join(got, " ") != want {
+			t.Errorf("%d pieces: %s, want %s", len(pieces), strings.Join(got, " "), want)
+		}
+		var read []string
+		for _, at := range wordsOf(all, places, d) {
+			if at != lineEnd {
+				read = append(read, d.words[at])
+			}
+		}
+		want := strings.Fields(strings.ReplaceAll(string(text[0].Bytes[3:])+"\n", "\n", " </s> "))
+		if !slices.Equal(read, want) {
+			t.Errorf("%d pieces: the text is %q, want %q", len(pieces), read, want)
+		}
 	}
 }
 
@@ -98,8 +126,8 @@ func FuzzText(f *testing.F) {
 	f.Add("__label__1 good\n__label__2 bad", "good", "[1, \"b\"]")
 	f.Add("\x00\xff", "a\nb", "{}")
 	f.Fuzz(func(t *testing.T, text, source, label string) {
-		p := &piece{text: &data.Text{Bytes: []byte(text)}, to: len(text)}
-		if err := p.count(); (err == nil) != utf8.ValidString(text) {
+		var p tally
+		if err := p.count(piece{text: &data.Text{Bytes: []byte(text)}, to: len(text)}); (err == nil) != utf8.ValidString(text) {
 			t.Errorf("error %v", err)
 		} else if err == nil {
 			sum := int64(0)
