@@ -65,10 +65,10 @@ func documentsOf(text *wording, places []int32, d *dictionary, c config, threads
 	return all, nil
 }
 
-// fill makes out the documents of a piece.
-func (out *documents) fill(ids []int32, words *counter, places []int32, d *dictionary, c config) {
-	out.rows, out.labels, out.lines = out.rows[:0], out.labels[:0], 0
-	out.starts, out.labelStarts = append(out.starts[:0], 0), append(out.labelStarts[:0], 0)
+// fill makes d the documents of a piece.
+func (d *documents) fill(ids []int32, words *counter, places []int32, dict *dictionary, c config) {
+	d.rows, d.labels, d.lines = d.rows[:0], d.labels[:0], 0
+	d.starts, d.labelStarts = append(d.starts[:0], 0), append(d.labelStarts[:0], 0)
 	var hashes []uint32
 	for _, id := range ids {
 		if id != lineEnd {
@@ -78,24 +78,24 @@ func (out *documents) fill(ids []int32, words *counter, places []int32, d *dicti
 			case isLabel(e.word):
 				label := int32(unknownLabel)
 				if at >= 0 {
-					label = at - int32(d.nwords)
+					label = at - int32(dict.nwords)
 				}
-				out.labels = append(out.labels, label)
+				d.labels = append(d.labels, label)
 			default:
 				if at >= 0 {
-					out.rows = append(out.rows, at)
+					d.rows = append(d.rows, at)
 				}
 				hashes = append(hashes, e.hash)
 			}
 			continue
 		}
-		out.lines++
-		row, label := out.starts[out.n()], out.labelStarts[out.n()]
-		out.rows = wordNgrams(out.rows, hashes, c.ngrams, c.buckets, d.nwords)
-		if hashes = hashes[:0]; int64(len(out.rows)) > row && int64(len(out.labels)) > label {
-			out.starts, out.labelStarts = append(out.starts, int64(len(out.rows))), append(out.labelStarts, int64(len(out.labels)))
+		d.lines++
+		row, label := d.starts[d.n()], d.labelStarts[d.n()]
+		d.rows = wordNgrams(d.rows, hashes, c.ngrams, c.buckets, dict.nwords)
+		if hashes = hashes[:0]; int64(len(d.rows)) > row && int64(len(d.labels)) > label {
+			d.starts, d.labelStarts = append(d.starts, int64(len(d.rows))), append(d.labelStarts, int64(len(d.labels)))
 		} else {
-			out.rows, out.labels = out.rows[:row], out.labels[:label]
+			d.rows, d.labels = d.rows[:row], d.labels[:label]
 		}
 	}
 }
