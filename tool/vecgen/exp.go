@@ -20,11 +20,12 @@ const (
 	expLeast, expMost = -104, 89
 )
 
-// exponential writes dst = e^x or, for sigmoid, 1/(1+e^-x).
+// exponential writes dst = e^x.
 //
 // x = n·ln 2 + r with a whole n; e^x = 2^n·e^r.
-func exponential(name, doc string, sigmoid bool) {
-	begin(name, "func(dst, x []float32)", doc, name+"Scalar")
+func exponential() {
+	const name = "exp"
+	begin(name, "func(dst, x []float32)", "exp writes e^x[i] into dst.", "expScalar")
 	constant := func(what string, v float32) Mem { return ConstData(name+what, F32(v)) }
 	least, most := constant("Least", expLeast), constant("Most", expMost)
 	log2e, high, low := constant("Log2e", math.Log2E), constant("Ln2High", ln2High), constant("Ln2Low", ln2Low)
@@ -33,7 +34,7 @@ func exponential(name, doc string, sigmoid bool) {
 	for i, v := range expTerms {
 		terms = append(terms, constant("Term"+string(rune('0'+i)), v))
 	}
-	bias, sign := ConstData(name+"Bias", U32(127)), ConstData(name+"Sign", U32(0x80000000))
+	bias := ConstData(name+"Bias", U32(127))
 
 	form := func(label string, file []reg.VecPhysical, width int) {
 		wide := width == 16
@@ -69,14 +70,6 @@ func exponential(name, doc string, sigmoid bool) {
 			return mask
 		}
 		compute := func() {
-			if sigmoid {
-				VBROADCASTSS(sign, room)
-				if wide {
-					VPXORD(room, v, v)
-				} else {
-					VXORPS(room, v, v)
-				}
-			}
 			VMINPS(v, kMost, v) // NaN stays
 			VMAXPS(v, kLeast, v)
 			VMULPS(kLog2e, v, whole)
@@ -107,10 +100,6 @@ func exponential(name, doc string, sigmoid bool) {
 					VPSLLD(Imm(23), part, part)
 					VMULPS(part, v, v)
 				}
-			}
-			if sigmoid {
-				VADDPS(kOne, v, v)
-				VDIVPS(v, kOne, v)
 			}
 		}
 		loop(name+label, n, width, func() {

@@ -4,6 +4,7 @@ package linear
 
 import (
 	"math"
+	"slices"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
@@ -11,40 +12,42 @@ import (
 const evalRows = 256 // of a piece of a table that is scored
 
 // score calls do with the scores of t's rows by outputs [first, first+n) of
-// weights, piece by piece, by several goroutines: rows from one on, of which
-// output o of row i is s[i*n+o].
-func (w *work) score(t *table, weights []float32, first, n int, do func(piece, from int, s []float32)) {
+// weights, piece by piece, by several goroutines: p has the labels of the rows from
+// one on, and their scores, output o of row i being p.scores[i*stride+o].
+func (w *work) score(t *table, weights []float32, first, n int, do func(piece, from int, p *part, stride int)) {
 	pieces := (t.Rows + evalRows - 1) / evalRows
 	rooms := make(chan *part, w.pool.threads)
 	for range w.pool.threads {
 		rooms <- new(part)
 	}
 	weights = weights[first*w.width : (first+n)*w.width]
+	stride := w.stride(n)
+	var turned []float32
+	if !t.Sparse() {
+		turned = turn(nil, weights, n, w.width, stride)
+	}
 	w.pool.each(pieces, t.Rows*n*w.width, func(i int) {
 		p := <-rooms
 		defer func() { rooms <- p }()
 		from, to := i*evalRows, min((i+1)*evalRows, t.Rows)
-		p.scores = resize(p.scores, (to-from)*n)
+		p.y = t.Label[from:to]
+		p.scores = resize(p.scores, (to-from)*stride)
 		if t.Sparse() {
 			rows := make([]int32, 0, evalRows)
 			for r := from; r < to; r++ {
 				rows = append(rows, int32(r))
 			}
 			for o := range n {
-				w.sparseScores(t, rows, weights[o*w.width:(o+1)*w.width], p.scores[o:], n)
+				w.sparseScores(t, rows, weights[o*w.width:(o+1)*w.width], p.scores[o:], stride)
 			}
 		} else {
 			p.x = resize(p.x, (to-from)*w.width)
 			for r := from; r < to; r++ {
-				x := p.x[(r-from)*w.width : (r-from+1)*w.width]
-				copy(x, t.Values[r*t.Cols:(r+1)*t.Cols])
-				if w.useBias {
-					x[w.width-1] = 1
-				}
+				w.fill(p.x[(r-from)*w.width:(r-from+1)*w.width], t, r)
 			}
-			vec.MulT(p.scores, p.x, weights, to-from, n, w.width)
+			vec.Mul(p.scores, p.x, turned, to-from, stride, w.width)
 		}
-		do(i, from, p.scores)
+		do(i, from, p, stride)
 	})
 }
 
@@ -52,10 +55,9 @@ func (w *work) score(t *table, weights []float32, first, n int, do func(piece, f
 func (w *work) losses(t *table, weights []float32) ([]float64, error) {
 	models := len(w.set)
 	byPiece := make([][]float64, (t.Rows+evalRows-1)/evalRows)
-	w.score(t, weights, 0, w.outputs, func(piece, from int, s []float32) {
-		p := part{y: t.Label[from : from+len(s)/w.outputs]}
-		w.slopes(&p, 0, models, s, w.outputs)
-		byPiece[piece] = p.losses
+	w.score(t, weights, 0, w.outputs, func(piece, _ int, p *part, stride int) {
+		w.slopes(p, 0, w.outputs, p.scores, stride)
+		byPiece[piece] = slices.Clone(p.losses[:models])
 	})
 	sums := make([]float64, models)
 	for _, losses := range byPiece {
@@ -76,8 +78,8 @@ func (w *work) losses(t *table, weights []float32) ([]float64, error) {
 // row.
 func (w *work) scoresOf(t *table, weights []float32, model int) []float32 {
 	out := make([]float32, t.Rows*w.classes)
-	w.score(t, weights, model*w.classes, w.classes, func(_, from int, s []float32) {
-		copy(out[from*w.classes:], s)
+	w.score(t, weights, model*w.classes, w.classes, func(_, from int, p *part, _ int) {
+		copy(out[from*w.classes:], p.scores)
 	})
 	return out
 }
@@ -94,11 +96,11 @@ func (w *work) criteria(t *table, weights []float32) ([]float64, error) {
 	models, rows := len(w.set), w.calibrationRows(t)
 	most := make([]float64, 2*models) // greatest score and greatest negative one
 	all := make([]float32, t.Rows*models)
-	w.score(t, weights, 0, models, func(_, from int, s []float32) {
+	w.score(t, weights, 0, models, func(_, from int, p *part, stride int) {
 		for m := range models {
 			to := all[m*t.Rows+from:]
-			for i := range len(s) / models {
-				to[i] = s[i*models+m]
+			for i := range p.y {
+				to[i] = p.scores[i*stride+m]
 			}
 		}
 	})

@@ -145,11 +145,11 @@ func (w *work) measure(channel string, t *table, model int, threshold float64) e
 
 func (w *work) meanLoss(t *table, scores []float32, model int) ([]named, error) {
 	sum := []float64{0}
-	p := part{slopes: make([]float32, evalRows*w.classes)}
+	var p part
 	for from := 0; from < t.Rows; from += evalRows {
 		p.y = t.Label[from:min(from+evalRows, t.Rows)]
-		w.slopes(&p, model, model+1, scores[from*w.classes:], w.classes)
-		sum[0] += p.losses[model]
+		w.slopes(&p, model*w.classes, w.classes, scores[from*w.classes:], w.classes)
+		sum[0] += p.losses[0]
 	}
 	if err := w.in.Peers.SumFloats(w.all, sum); err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
 
 // learner is the state of training. There are models models of classes outputs
@@ -24,6 +25,8 @@ type learner struct {
 	mean                    []float32 // of the weights after each step of this epoch
 	bestLoss                []float64 // by model
 	classWeights            []float32 // nil for all 1
+	positives               []float32 // weight of rows labelled 1 by model, and whole lanes of 1s
+	turned                  []float32 // the weights as width rows, while a batch of dense data is under way
 
 	scaled loss    // of scaled labels
 	back   float64 // times this, the loss of the labels
@@ -57,6 +60,13 @@ func (w *work) prepare() error {
 	}
 	w.set = w.settings(models, w.epochs*batches(t.total, w.batch), balanced)
 	w.outputs = models * w.classes
+	w.positives = make([]float32, vec.Stride(w.outputs))
+	for m := range w.positives {
+		w.positives[m] = 1
+		if m < models {
+			w.positives[m] = float32(w.set[m].positive)
+		}
+	}
 	n := models * weights
 	w.weights, w.moment, w.square = make([]float32, n), make([]float32, n), make([]float32, n)
 	// All models begin alike: their settings are what they are compared by.

@@ -64,13 +64,11 @@ func (l loss) curvature() float64 {
 }
 
 // slope writes the derivative of the loss of each score, times the row's weight,
-// into g and gives the sum of the weighted losses. The score of row i is
-// s[i*stride]; y is 0 or 1 of a classifier. weight is of rows labelled 1. p is
-// the scores' probabilities, of logistic alone.
-func (l loss) slope(g, s, p []float32, stride int, y []float32, weight float32) float64 {
+// into g and gives the sum of the weighted losses; of logistic vec.Logistic does.
+// That of row i is g[i*stride], as its score s[i*stride]; y is 0 or 1 of a classifier.
+// weight is of rows labelled 1.
+func (l loss) slope(g, s []float32, stride int, y []float32, weight float32) float64 {
 	switch l.name {
-	case "logistic":
-		return logistic(g, s, p, stride, y, weight)
 	case "hinge_loss":
 		return hinge(g, s, stride, y, weight, l.at)
 	case "quantile_loss":
@@ -79,7 +77,7 @@ func (l loss) slope(g, s, p []float32, stride int, y []float32, weight float32) 
 		sum := 0.0
 		for i, label := range y {
 			e := s[i*stride] - label
-			g[i] = 2 * e
+			g[i*stride] = 2 * e
 			sum += float64(e) * float64(e)
 		}
 		return sum
@@ -93,29 +91,29 @@ func (l loss) slope(g, s, p []float32, stride int, y []float32, weight float32) 
 		}
 		switch l.name {
 		case "absolute_loss":
-			g[i] = sign
+			g[i*stride] = sign
 			if e == 0 {
-				g[i] = 0
+				g[i*stride] = 0
 			}
 			sum += float64(a)
 		case "huber_loss":
 			if a <= l.at {
-				g[i] = e
+				g[i*stride] = e
 				sum += 0.5 * float64(e) * float64(e)
 			} else {
-				g[i] = sign * l.at
+				g[i*stride] = sign * l.at
 				sum += float64(l.at) * (float64(a) - 0.5*float64(l.at))
 			}
 		default: // insensitive
 			a -= l.at
 			switch {
 			case !(a > 0) && a == a: // not of NaN
-				g[i] = 0
+				g[i*stride] = 0
 			case l.name == "eps_insensitive_absolute_loss":
-				g[i] = sign
+				g[i*stride] = sign
 				sum += float64(a)
 			default:
-				g[i] = 2 * sign * a
+				g[i*stride] = 2 * sign * a
 				sum += float64(a) * float64(a)
 			}
 		}
@@ -131,9 +129,9 @@ func hinge(g, s []float32, stride int, y []float32, weight, margin float32) floa
 			sign, w = 1, weight
 		}
 		short := margin - sign*s[i*stride]
-		g[i] = 0
+		g[i*stride] = 0
 		if short > 0 || short != short {
-			g[i] = -sign * w
+			g[i*stride] = -sign * w
 			sum += float64(short) * float64(w)
 		}
 	}
@@ -146,54 +144,20 @@ func quantile(g, s []float32, stride int, y []float32, q float32) float64 {
 	for i, label := range y {
 		switch e := label - s[i*stride]; {
 		case e == 0:
-			g[i] = 0
+			g[i*stride] = 0
 		case e < 0:
-			g[i] = 1 - q
+			g[i*stride] = 1 - q
 			sum += float64(q-1) * float64(e)
 		default:
-			g[i] = -q
+			g[i*stride] = -q
 			sum += float64(q) * float64(e)
 		}
 	}
 	return sum
 }
 
-// logistic is slope of log(1+exp(-y's)), for the probabilities p of the scores.
-// The derivative is d = p - y, and the loss the logarithm of 1 - |d|: logarithms
-// are taken of products.
-func logistic(g, s, p []float32, stride int, y []float32, weight float32) float64 {
-	const (
-		many = 64           // factors of a product, of
-		far  = 1 - 1.0/4096 // 1-|d| above this
-	)
-	sum, zeros, ones := 0.0, 1.0, 1.0
-	more := weight - 1
-	for i, label := range y {
-		d := p[i*stride] - label
-		a := math.Float32frombits(math.Float32bits(d) &^ (1 << 31))
-		g[i] = d + d*label*more
-		if !(a <= far) {
-			// The difference has few digits left, or the score is no number.
-			v := float64(s[i*stride])
-			if label > 0 {
-				v = -v
-			}
-			sum += (1 + float64(label*more)) * (max(v, 0) + math.Log1p(math.Exp(-math.Abs(v))))
-			continue
-		}
-		one := a * label
-		ones *= float64(1 - one)
-		zeros *= float64(1 - (a - one))
-		if i%many == many-1 {
-			sum -= math.Log(zeros) + float64(weight)*math.Log(ones)
-			zeros, ones = 1, 1
-		}
-	}
-	return sum - math.Log(zeros) - float64(weight)*math.Log(ones)
-}
-
 // softmax turns the k scores of each row, s[i*stride:], into the derivatives of
-// the cross entropy: g[c*rows+i]. weights are by class, nil for all 1. It gives
+// the cross entropy in g, laid out alike. weights are by class, nil for all 1. It gives
 // the sum of the weighted losses; room is for rows×k numbers.
 func softmax(g, s, room []float32, stride, k int, y, weights []float32) float64 {
 	sum, rows := 0.0, len(y)
@@ -212,7 +176,7 @@ func softmax(g, s, room []float32, stride, k int, y, weights []float32) float64 
 	}
 	vec.Exp(room, room[:rows*k])
 	for i, label := range y {
-		row, total := room[i*k:(i+1)*k], float32(0)
+		row, to, total := room[i*k:(i+1)*k], g[i*stride:i*stride+k], float32(0)
 		for _, t := range row {
 			total += t
 		}
@@ -220,9 +184,9 @@ func softmax(g, s, room []float32, stride, k int, y, weights []float32) float64 
 		sum += w * math.Log(float64(total))
 		scale := float32(w) / total
 		for c, t := range row {
-			g[c*rows+i] = t * scale
+			to[c] = t * scale
 		}
-		g[int(label)*rows+i] -= float32(w)
+		to[int(label)] -= float32(w)
 	}
 	return sum
 }

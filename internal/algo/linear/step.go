@@ -11,12 +11,12 @@ import (
 // so that sums have one order with any number of threads.
 type part struct {
 	x        []float32 // rows×width, the bias's 1 last
-	scores   []float32
-	room     []float32 // for probabilities
-	slopes   []float32 // outputs×rows
+	scores   []float32 // rows×stride
+	room     []float32 // of softmax
+	slopes   []float32 // rows×stride
 	y        []float32
 	gradient []float32 // outputs×width
-	losses   []float64 // by model
+	losses   []float64 // by model, from the first that slopes are of
 }
 
 // resize gives s with length n; the content is not defined.
@@ -50,8 +50,8 @@ func (w *work) batchOf(t *table, b, nb, epoch int, losses []float64) (stop bool,
 		return true, nil
 	}
 	for p := range w.parts {
-		for m, v := range w.parts[p].losses {
-			losses[m] += v
+		for m := range losses {
+			losses[m] += w.parts[p].losses[m]
 		}
 	}
 	mean := 1 / float32(to-from)
@@ -78,8 +78,8 @@ func (w *work) together(step, b, rows int, losses []float64) (stop bool, err err
 		for i, v := range w.parts[p].gradient[:n] {
 			w.sum[i] += float64(v)
 		}
-		for m, v := range w.parts[p].losses {
-			w.sum[n+m] += v
+		for m := range losses {
+			w.sum[n+m] += w.parts[p].losses[m]
 		}
 	}
 	last := len(w.sum) - 1
@@ -107,48 +107,73 @@ func (w *work) denseParts(t *table) {
 	rows := len(w.rows)
 	n := max(1, min((rows+partRows-1)/partRows, maxParts, partWeights/(w.outputs*w.width)))
 	w.parts = resize(w.parts, n)
-	cost := rows * w.outputs * (w.width/8 + 6)
-	w.pool.each(n, cost, func(i int) {
+	stride := w.stride(w.outputs)
+	w.turned = turn(w.turned, w.weights, w.outputs, w.width, stride)
+	w.pool.each(n, rows*w.outputs*(w.width/16+1), func(i int) {
 		p := &w.parts[i]
 		own := w.rows[i*rows/n : (i+1)*rows/n]
 		p.x, p.y = resize(p.x, len(own)*w.width), resize(p.y, len(own))
 		for r, row := range own {
-			to := p.x[r*w.width : (r+1)*w.width]
-			copy(to, t.Values[int(row)*t.Cols:(int(row)+1)*t.Cols])
-			if w.useBias {
-				to[w.width-1] = 1
-			}
+			w.fill(p.x[r*w.width:(r+1)*w.width], t, int(row))
 			p.y[r] = t.Label[row]
 		}
-		p.scores = resize(p.scores, len(own)*w.outputs)
-		vec.MulT(p.scores, p.x, w.weights, len(own), w.outputs, w.width)
-		w.slopes(p, 0, len(w.set), p.scores, w.outputs)
+		p.scores = resize(p.scores, len(own)*stride)
+		vec.Mul(p.scores, p.x, w.turned, len(own), stride, w.width)
+		w.slopes(p, 0, w.outputs, p.scores, stride)
 		p.gradient = resize(p.gradient, w.outputs*w.width)
-		vec.Mul(p.gradient, p.slopes, p.x, w.outputs, w.width, len(own))
+		vec.Gemm(1, vec.Rows(p.gradient, w.width), vec.Rows(p.slopes, stride).T(), vec.Rows(p.x, w.width), w.outputs, w.width, len(own), false)
 	})
 }
 
-// slopes fills slopes and losses of p for the models from one to before another,
-// whose scores of row i are at scores[i*stride:].
-func (w *work) slopes(p *part, from, to int, scores []float32, stride int) {
-	rows := len(p.y)
-	p.slopes = resize(p.slopes, (to-from)*w.classes*rows)
-	p.room = resize(p.room, rows*max(stride, w.classes))
-	if w.loss.name == "logistic" {
-		vec.Sigmoid(p.room, scores[:rows*stride])
+// fill writes a row of a dense table to x.
+func (w *work) fill(x []float32, t *table, row int) {
+	copy(x, t.Values[row*t.Cols:(row+1)*t.Cols])
+	if w.useBias {
+		x[w.width-1] = 1
 	}
-	p.losses = resize(p.losses, len(w.set))
-	clear(p.losses)
-	for m := from; m < to; m++ {
-		at := (m - from) * w.classes
-		if rows == 0 {
-			continue
+}
+
+// stride is how far from each other rows of the scores of n outputs lie: of
+// logistic they are as long as its kernel wants them.
+func (w *work) stride(n int) int {
+	if w.loss.name == "logistic" && n > 1 {
+		return vec.Stride(n)
+	}
+	return n
+}
+
+// turn writes the weights of n outputs as columns of rows of stride, which is no
+// less, to dst.
+func turn(dst, weights []float32, n, width, stride int) []float32 {
+	dst = resize(dst, width*stride)
+	for f := range width {
+		row := dst[f*stride : (f+1)*stride]
+		for o := range n {
+			row[o] = weights[o*width+f]
 		}
-		g := p.slopes[at*rows : (at+w.classes)*rows]
+		clear(row[n:])
+	}
+	return dst
+}
+
+// slopes fills slopes and losses of p for n outputs from the first one of a model
+// on: the scores of row i are at scores[i*stride:], and so are the slopes.
+func (w *work) slopes(p *part, first, n int, scores []float32, stride int) {
+	rows, k := len(p.y), w.classes
+	p.slopes = resize(p.slopes, rows*stride)
+	p.losses = resize(p.losses, stride)
+	clear(p.losses)
+	if w.loss.name == "logistic" {
+		vec.Logistic(p.slopes, scores, p.y, w.positives[first:first+stride], p.losses)
+		return
+	}
+	p.room = resize(p.room, rows*k)
+	for m := range n / k {
+		g, s := p.slopes[min(m*k, len(p.slopes)):], scores[min(m*k, len(p.slopes)):]
 		if w.kind == multiclass {
-			p.losses[m] = softmax(g, scores[at:], p.room, stride, w.classes, p.y, w.classWeights)
+			p.losses[m] = softmax(g, s, p.room, stride, k, p.y, w.classWeights)
 		} else {
-			p.losses[m] = w.scaled.slope(g, scores[at:], p.room[at:], stride, p.y, float32(w.set[m].positive))
+			p.losses[m] = w.scaled.slope(g, s, stride, p.y, w.positives[first+m])
 		}
 	}
 }
@@ -161,8 +186,8 @@ func (w *work) sparseParts(t *table) {
 	for _, row := range w.rows {
 		stored += int(t.Start[row+1] - t.Start[row])
 	}
-	// Each model's piece is a part with its own slopes; their gradients lie in
-	// the first part's, and the losses of one are 0 for the other models.
+	// Each model's piece is a part with its own slopes; their gradients and
+	// losses lie in the first part's.
 	w.parts = resize(w.parts, 1)
 	p0 := &w.parts[0]
 	p0.gradient = resize(p0.gradient, w.outputs*w.width)
@@ -179,11 +204,11 @@ func (w *work) sparseParts(t *table) {
 		for c := range w.classes {
 			w.sparseScores(t, w.rows, w.weights[(m*w.classes+c)*w.width:], p.scores[c:], w.classes)
 		}
-		w.slopes(p, m, m+1, p.scores, w.classes)
-		p0.losses[m] = p.losses[m]
+		w.slopes(p, m*w.classes, w.classes, p.scores, w.classes)
+		p0.losses[m] = p.losses[0]
 		for c := range w.classes {
 			at := (m*w.classes + c) * w.width
-			w.sparseGradient(t, p.slopes[c*rows:(c+1)*rows], p0.gradient[at:at+w.width])
+			w.sparseGradient(t, p.slopes[c:], w.classes, p0.gradient[at:at+w.width])
 		}
 	})
 }
@@ -204,12 +229,13 @@ func (w *work) sparseScores(t *table, rows []int32, x, s []float32, stride int) 
 	}
 }
 
-// sparseGradient writes the gradient of one output, by the slopes of the batch.
-func (w *work) sparseGradient(t *table, slopes, g []float32) {
+// sparseGradient writes the gradient of one output, by the slopes of the batch,
+// stride apart.
+func (w *work) sparseGradient(t *table, slopes []float32, stride int, g []float32) {
 	clear(g)
 	total := float32(0)
 	for r, row := range w.rows {
-		d := slopes[r]
+		d := slopes[r*stride]
 		if d == 0 {
 			continue
 		}

@@ -1642,250 +1642,479 @@ GLOBL expTerm5<>(SB), RODATA|NOPTR, $4
 DATA expBias<>+0(SB)/4, $0x0000007f
 GLOBL expBias<>(SB), RODATA|NOPTR, $4
 
-DATA expSign<>+0(SB)/4, $0x80000000
-GLOBL expSign<>(SB), RODATA|NOPTR, $4
-
-// func sigmoid(dst []float32, x []float32)
-// Requires: AVX, AVX2, AVX512F, BMI2, FMA3
-TEXT ·sigmoid(SB), NOSPLIT, $0-48
+// func logistic(g []float32, s []float32, y []float32, w []float32, sums []float32)
+// Requires: AVX, AVX2, AVX512DQ, AVX512F, FMA3
+TEXT ·logistic(SB), NOSPLIT, $0-120
 	CMPB ·level+0(SB), $0x01
 	JA   avx512
 	JE   avx2
-	JMP  ·sigmoidScalar(SB)
+	JMP  ·logisticScalar(SB)
 
 avx512:
-	MOVQ         dst_base+0(FP), AX
-	MOVQ         x_base+24(FP), CX
-	MOVQ         x_len+32(FP), DX
-	VBROADCASTSS sigmoidLeast<>+0(SB), Z5
-	VBROADCASTSS sigmoidMost<>+0(SB), Z6
-	VBROADCASTSS sigmoidLog2e<>+0(SB), Z7
-	VBROADCASTSS sigmoidLn2High<>+0(SB), Z8
-	VBROADCASTSS sigmoidLn2Low<>+0(SB), Z9
-	VBROADCASTSS sigmoidOne<>+0(SB), Z10
-	VBROADCASTSS sigmoidTerm0<>+0(SB), Z11
-	VBROADCASTSS sigmoidTerm1<>+0(SB), Z12
-	VBROADCASTSS sigmoidTerm2<>+0(SB), Z13
-	VBROADCASTSS sigmoidTerm3<>+0(SB), Z14
-	VBROADCASTSS sigmoidTerm4<>+0(SB), Z15
-	VBROADCASTSS sigmoidTerm5<>+0(SB), Z16
-	SUBQ         $0x10, DX
-	JB           sigmoidavx512Done
+	VBROADCASTSS logisticOne<>+0(SB), Z8
+	VBROADCASTSS logisticSign<>+0(SB), Z9
+	VBROADCASTSS logisticLog2e<>+0(SB), Z10
+	VBROADCASTSS logisticLn2High<>+0(SB), Z11
+	VBROADCASTSS logisticLn2Low<>+0(SB), Z12
+	VBROADCASTSS logisticLeast<>+0(SB), Z13
+	VBROADCASTSS logisticTerm0<>+0(SB), Z14
+	VBROADCASTSS logisticTerm1<>+0(SB), Z15
+	VBROADCASTSS logisticTerm2<>+0(SB), Z16
+	VBROADCASTSS logisticTerm3<>+0(SB), Z17
+	VBROADCASTSS logisticTerm4<>+0(SB), Z18
+	VBROADCASTSS logisticTerm5<>+0(SB), Z19
+	MOVQ         g_base+0(FP), AX
+	MOVQ         s_base+24(FP), CX
+	MOVQ         sums_base+96(FP), BX
+	MOVQ         w_base+72(FP), SI
+	MOVQ         w_len+80(FP), DI
+	MOVQ         DI, R8
+	SHLQ         $0x02, R8
+	XORQ         R10, R10
+	SUBQ         $0x10, DI
+	JB           logisticavx512Done
 
-sigmoidavx512:
-	VMOVUPS      (CX), Z0
-	VBROADCASTSS sigmoidSign<>+0(SB), Z3
-	VPXORD       Z3, Z0, Z0
-	VMINPS       Z0, Z6, Z0
-	VMAXPS       Z0, Z5, Z0
-	VMULPS       Z7, Z0, Z1
+logisticavx512:
+	LEAQ    (AX)(R10*1), R11
+	LEAQ    (CX)(R10*1), R12
+	MOVQ    y_base+48(FP), DX
+	MOVQ    y_len+56(FP), R9
+	VMOVUPS (SI)(R10*1), Z4
+	VMOVUPS (BX), Z5
+	VMOVUPS (BX)(R8*1), Z6
+	VMOVUPS (BX)(R8*2), Z7
+	MOVQ    $0x00000001, R13
+	SUBQ    R13, R9
+	JB      logisticEndavx512
+
+logisticRowavx512:
+	VMOVUPS      (R12), Z0
+	VBROADCASTSS (DX), Z3
+	VCMPPS       $0x00, Z8, Z3, K1
+	KNOTW        K1, K2
+	VPXORD       Z9, Z0, K1, Z0
+	VPMOVD2M     Z0, K3
+	VPORD        Z9, Z0, Z2
+	VMAXPS       Z2, Z13, Z2
+	VMULPS       Z10, Z2, Z1
 	VRNDSCALEPS  $0x00, Z1, Z1
-	VMOVAPS      Z0, Z2
-	VFNMADD231PS Z8, Z1, Z2
-	VFNMADD231PS Z9, Z1, Z2
-	VMOVAPS      Z11, Z0
-	VFMADD213PS  Z12, Z2, Z0
-	VFMADD213PS  Z13, Z2, Z0
-	VFMADD213PS  Z14, Z2, Z0
-	VFMADD213PS  Z15, Z2, Z0
-	VFMADD213PS  Z16, Z2, Z0
+	VFNMADD231PS Z11, Z1, Z2
+	VFNMADD231PS Z12, Z1, Z2
+	VCVTPS2DQ    Z1, Z1
+	VPSLLD       $0x17, Z1, Z1
+	VMOVAPS      Z14, Z20
+	VFMADD213PS  Z15, Z2, Z20
+	VFMADD213PS  Z16, Z2, Z20
+	VFMADD213PS  Z17, Z2, Z20
+	VFMADD213PS  Z18, Z2, Z20
+	VFMADD213PS  Z19, Z2, Z20
 	VMULPS       Z2, Z2, Z3
-	VFMADD213PS  Z2, Z3, Z0
-	VADDPS       Z10, Z0, Z0
-	VSCALEFPS    Z1, Z0, Z0
-	VADDPS       Z10, Z0, Z0
-	VDIVPS       Z0, Z10, Z0
-	VMOVUPS      Z0, (AX)
-	ADDQ         $+64, CX
-	ADDQ         $+64, AX
-	SUBQ         $0x10, DX
-	JAE          sigmoidavx512
+	VFMADD213PS  Z2, Z3, Z20
+	VADDPS       Z8, Z20, Z20
+	VPADDD       Z1, Z20, Z20
+	VADDPS       Z8, Z20, Z3
+	VDIVPS       Z3, Z8, Z2
+	VXORPS       X1, X1, X1
+	VMULPS       Z3, Z7, K1, Z7
+	VMULPS       Z3, Z6, K2, Z6
+	VMULPS       Z20, Z2, K3, Z2
+	VMAXPS       Z0, Z1, Z0
+	VMULPS       Z4, Z2, K1, Z2
+	VMULPS       Z4, Z0, K1, Z0
+	VADDPS       Z0, Z5, Z5
+	VPXORD       Z9, Z2, K1, Z2
+	VMOVUPS      Z2, (R11)
+	ADDQ         R8, R12
+	ADDQ         R8, R11
+	ADDQ         $0x04, DX
+	SUBQ         R13, R9
+	JAE          logisticRowavx512
 
-sigmoidavx512Done:
-	ADDQ         $0x10, DX
-	TESTQ        DX, DX
-	JZ           sigmoidEndavx512
-	MOVL         $0xffffffff, BX
-	BZHIL        DX, BX, BX
-	KMOVW        BX, K1
-	VMOVUPS.Z    (CX), K1, Z0
-	VBROADCASTSS sigmoidSign<>+0(SB), Z3
-	VPXORD       Z3, Z0, Z0
-	VMINPS       Z0, Z6, Z0
-	VMAXPS       Z0, Z5, Z0
-	VMULPS       Z7, Z0, Z1
-	VRNDSCALEPS  $0x00, Z1, Z1
-	VMOVAPS      Z0, Z2
-	VFNMADD231PS Z8, Z1, Z2
-	VFNMADD231PS Z9, Z1, Z2
-	VMOVAPS      Z11, Z0
-	VFMADD213PS  Z12, Z2, Z0
-	VFMADD213PS  Z13, Z2, Z0
-	VFMADD213PS  Z14, Z2, Z0
-	VFMADD213PS  Z15, Z2, Z0
-	VFMADD213PS  Z16, Z2, Z0
-	VMULPS       Z2, Z2, Z3
-	VFMADD213PS  Z2, Z3, Z0
-	VADDPS       Z10, Z0, Z0
-	VSCALEFPS    Z1, Z0, Z0
-	VADDPS       Z10, Z0, Z0
-	VDIVPS       Z0, Z10, Z0
-	VMOVUPS      Z0, K1, (AX)
+logisticEndavx512:
+	VMOVUPS Z5, (BX)
+	VMOVUPS Z6, (BX)(R8*1)
+	VMOVUPS Z7, (BX)(R8*2)
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, R10
+	SUBQ    $0x10, DI
+	JAE     logisticavx512
 
-sigmoidEndavx512:
+logisticavx512Done:
+	ADDQ $0x10, DI
 	VZEROUPPER
 	RET
 
 avx2:
-	MOVQ         dst_base+0(FP), AX
-	MOVQ         x_base+24(FP), CX
-	MOVQ         x_len+32(FP), DX
-	VBROADCASTSS sigmoidLeast<>+0(SB), Y5
-	VBROADCASTSS sigmoidMost<>+0(SB), Y6
-	VBROADCASTSS sigmoidLog2e<>+0(SB), Y7
-	VBROADCASTSS sigmoidLn2High<>+0(SB), Y8
-	VBROADCASTSS sigmoidLn2Low<>+0(SB), Y9
-	VBROADCASTSS sigmoidOne<>+0(SB), Y10
-	VBROADCASTSS sigmoidTerm0<>+0(SB), Y11
-	VBROADCASTSS sigmoidTerm1<>+0(SB), Y12
-	SUBQ         $0x08, DX
-	JB           sigmoidavx2Done
+	VBROADCASTSS logisticOne<>+0(SB), Y8
+	VBROADCASTSS logisticSign<>+0(SB), Y9
+	VBROADCASTSS logisticLog2e<>+0(SB), Y10
+	VBROADCASTSS logisticLn2High<>+0(SB), Y11
+	VBROADCASTSS logisticLn2Low<>+0(SB), Y12
+	MOVQ         g_base+0(FP), AX
+	MOVQ         s_base+24(FP), CX
+	MOVQ         sums_base+96(FP), BX
+	MOVQ         w_base+72(FP), SI
+	MOVQ         w_len+80(FP), DI
+	MOVQ         DI, R8
+	SHLQ         $0x02, R8
+	XORQ         R10, R10
+	SUBQ         $0x08, DI
+	JB           logisticavx2Done
 
-sigmoidavx2:
-	VMOVUPS      (CX), Y0
-	VBROADCASTSS sigmoidSign<>+0(SB), Y3
+logisticavx2:
+	LEAQ    (AX)(R10*1), R11
+	LEAQ    (CX)(R10*1), R12
+	MOVQ    y_base+48(FP), DX
+	MOVQ    y_len+56(FP), R9
+	VMOVUPS (SI)(R10*1), Y4
+	VMOVUPS (BX), Y5
+	VMOVUPS (BX)(R8*1), Y6
+	VMOVUPS (BX)(R8*2), Y7
+	MOVQ    $0x00000001, R13
+	SUBQ    R13, R9
+	JB      logisticEndavx2
+
+logisticRowavx2:
+	VMOVUPS      (R12), Y0
+	VBROADCASTSS (DX), Y3
+	VCMPPS       $0x00, Y8, Y3, Y15
+	VANDPS       Y9, Y15, Y3
 	VXORPS       Y3, Y0, Y0
-	VMINPS       Y0, Y6, Y0
-	VMAXPS       Y0, Y5, Y0
-	VMULPS       Y7, Y0, Y1
+	VORPS        Y9, Y0, Y2
+	VBROADCASTSS logisticLeast<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       Y10, Y2, Y1
 	VROUNDPS     $0x00, Y1, Y1
-	VMOVAPS      Y0, Y2
-	VFNMADD231PS Y8, Y1, Y2
-	VFNMADD231PS Y9, Y1, Y2
-	VMOVAPS      Y11, Y0
-	VFMADD213PS  Y12, Y2, Y0
-	VBROADCASTSS sigmoidTerm2<>+0(SB), Y4
-	VFMADD213PS  Y4, Y2, Y0
-	VBROADCASTSS sigmoidTerm3<>+0(SB), Y4
-	VFMADD213PS  Y4, Y2, Y0
-	VBROADCASTSS sigmoidTerm4<>+0(SB), Y4
-	VFMADD213PS  Y4, Y2, Y0
-	VBROADCASTSS sigmoidTerm5<>+0(SB), Y4
-	VFMADD213PS  Y4, Y2, Y0
-	VMULPS       Y2, Y2, Y3
-	VFMADD213PS  Y2, Y3, Y0
-	VADDPS       Y10, Y0, Y0
+	VFNMADD231PS Y11, Y1, Y2
+	VFNMADD231PS Y12, Y1, Y2
 	VCVTPS2DQ    Y1, Y1
-	VPSRAD       $0x01, Y1, Y3
-	VPSUBD       Y3, Y1, Y1
-	VPBROADCASTD sigmoidBias<>+0(SB), Y2
-	VPADDD       Y2, Y3, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VMULPS       Y3, Y0, Y0
-	VPADDD       Y2, Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
-	VMULPS       Y1, Y0, Y0
-	VADDPS       Y10, Y0, Y0
-	VDIVPS       Y0, Y10, Y0
-	VMOVUPS      Y0, (AX)
-	ADDQ         $+32, CX
-	ADDQ         $+32, AX
-	SUBQ         $0x08, DX
-	JAE          sigmoidavx2
-
-sigmoidavx2Done:
-	ADDQ         $0x08, DX
-	TESTQ        DX, DX
-	JZ           sigmoidEndavx2
-	MOVQ         DX, BX
-	LEAQ         lowMask<>+32(SB), SI
-	NEGQ         DX
-	VMOVUPS      (SI)(DX*4), Y3
-	VMASKMOVPS   (CX), Y3, Y0
-	VBROADCASTSS sigmoidSign<>+0(SB), Y3
-	VXORPS       Y3, Y0, Y0
-	VMINPS       Y0, Y6, Y0
-	VMAXPS       Y0, Y5, Y0
-	VMULPS       Y7, Y0, Y1
-	VROUNDPS     $0x00, Y1, Y1
-	VMOVAPS      Y0, Y2
-	VFNMADD231PS Y8, Y1, Y2
-	VFNMADD231PS Y9, Y1, Y2
-	VMOVAPS      Y11, Y0
-	VFMADD213PS  Y12, Y2, Y0
-	VBROADCASTSS sigmoidTerm2<>+0(SB), Y4
-	VFMADD213PS  Y4, Y2, Y0
-	VBROADCASTSS sigmoidTerm3<>+0(SB), Y4
-	VFMADD213PS  Y4, Y2, Y0
-	VBROADCASTSS sigmoidTerm4<>+0(SB), Y4
-	VFMADD213PS  Y4, Y2, Y0
-	VBROADCASTSS sigmoidTerm5<>+0(SB), Y4
-	VFMADD213PS  Y4, Y2, Y0
+	VBROADCASTSS logisticTerm0<>+0(SB), Y14
+	VBROADCASTSS logisticTerm1<>+0(SB), Y3
+	VFMADD213PS  Y3, Y2, Y14
+	VBROADCASTSS logisticTerm2<>+0(SB), Y3
+	VFMADD213PS  Y3, Y2, Y14
+	VBROADCASTSS logisticTerm3<>+0(SB), Y3
+	VFMADD213PS  Y3, Y2, Y14
+	VBROADCASTSS logisticTerm4<>+0(SB), Y3
+	VFMADD213PS  Y3, Y2, Y14
+	VBROADCASTSS logisticTerm5<>+0(SB), Y3
+	VFMADD213PS  Y3, Y2, Y14
 	VMULPS       Y2, Y2, Y3
-	VFMADD213PS  Y2, Y3, Y0
-	VADDPS       Y10, Y0, Y0
-	VCVTPS2DQ    Y1, Y1
-	VPSRAD       $0x01, Y1, Y3
-	VPSUBD       Y3, Y1, Y1
-	VPBROADCASTD sigmoidBias<>+0(SB), Y2
-	VPADDD       Y2, Y3, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VMULPS       Y3, Y0, Y0
-	VPADDD       Y2, Y1, Y1
-	VPSLLD       $0x17, Y1, Y1
-	VMULPS       Y1, Y0, Y0
-	VADDPS       Y10, Y0, Y0
-	VDIVPS       Y0, Y10, Y0
-	LEAQ         lowMask<>+32(SB), CX
-	NEGQ         BX
-	VMOVUPS      (CX)(BX*4), Y3
-	VMASKMOVPS   Y0, Y3, (AX)
+	VFMADD213PS  Y2, Y3, Y14
+	VADDPS       Y8, Y14, Y14
+	VPADDD       Y1, Y14, Y14
+	VADDPS       Y8, Y14, Y3
+	VDIVPS       Y3, Y8, Y2
+	VXORPS       X1, X1, X1
+	VMULPS       Y14, Y2, Y14
+	VBLENDVPS    Y0, Y14, Y2, Y2
+	VMAXPS       Y0, Y1, Y0
+	VBLENDVPS    Y15, Y3, Y8, Y14
+	VMULPS       Y14, Y7, Y7
+	VBLENDVPS    Y15, Y8, Y3, Y14
+	VMULPS       Y14, Y6, Y6
+	VBLENDVPS    Y15, Y4, Y8, Y14
+	VMULPS       Y14, Y2, Y2
+	VMULPS       Y14, Y0, Y0
+	VADDPS       Y0, Y5, Y5
+	VANDPS       Y9, Y15, Y14
+	VXORPS       Y14, Y2, Y2
+	VMOVUPS      Y2, (R11)
+	ADDQ         R8, R12
+	ADDQ         R8, R11
+	ADDQ         $0x04, DX
+	SUBQ         R13, R9
+	JAE          logisticRowavx2
 
-sigmoidEndavx2:
+logisticEndavx2:
+	VMOVUPS Y5, (BX)
+	VMOVUPS Y6, (BX)(R8*1)
+	VMOVUPS Y7, (BX)(R8*2)
+	ADDQ    $0x20, BX
+	ADDQ    $0x20, R10
+	SUBQ    $0x08, DI
+	JAE     logisticavx2
+
+logisticavx2Done:
+	ADDQ $0x08, DI
 	VZEROUPPER
 	RET
 
-DATA sigmoidLeast<>+0(SB)/4, $(-104.0)
-GLOBL sigmoidLeast<>(SB), RODATA|NOPTR, $4
+DATA logisticOne<>+0(SB)/4, $(1.0)
+GLOBL logisticOne<>(SB), RODATA|NOPTR, $4
 
-DATA sigmoidMost<>+0(SB)/4, $(89.0)
-GLOBL sigmoidMost<>(SB), RODATA|NOPTR, $4
+DATA logisticLeast<>+0(SB)/4, $(-86.0)
+GLOBL logisticLeast<>(SB), RODATA|NOPTR, $4
 
-DATA sigmoidLog2e<>+0(SB)/4, $(1.442695)
-GLOBL sigmoidLog2e<>(SB), RODATA|NOPTR, $4
+DATA logisticLog2e<>+0(SB)/4, $(1.442695)
+GLOBL logisticLog2e<>(SB), RODATA|NOPTR, $4
 
-DATA sigmoidLn2High<>+0(SB)/4, $(0.6933594)
-GLOBL sigmoidLn2High<>(SB), RODATA|NOPTR, $4
+DATA logisticLn2High<>+0(SB)/4, $(0.6933594)
+GLOBL logisticLn2High<>(SB), RODATA|NOPTR, $4
 
-DATA sigmoidLn2Low<>+0(SB)/4, $(-0.00021219444)
-GLOBL sigmoidLn2Low<>(SB), RODATA|NOPTR, $4
+DATA logisticLn2Low<>+0(SB)/4, $(-0.00021219444)
+GLOBL logisticLn2Low<>(SB), RODATA|NOPTR, $4
 
-DATA sigmoidOne<>+0(SB)/4, $(1.0)
-GLOBL sigmoidOne<>(SB), RODATA|NOPTR, $4
+DATA logisticSign<>+0(SB)/4, $0x80000000
+GLOBL logisticSign<>(SB), RODATA|NOPTR, $4
 
-DATA sigmoidTerm0<>+0(SB)/4, $(0.00019875691)
-GLOBL sigmoidTerm0<>(SB), RODATA|NOPTR, $4
+DATA logisticTerm0<>+0(SB)/4, $(0.00019875691)
+GLOBL logisticTerm0<>(SB), RODATA|NOPTR, $4
 
-DATA sigmoidTerm1<>+0(SB)/4, $(0.0013981999)
-GLOBL sigmoidTerm1<>(SB), RODATA|NOPTR, $4
+DATA logisticTerm1<>+0(SB)/4, $(0.0013981999)
+GLOBL logisticTerm1<>(SB), RODATA|NOPTR, $4
 
-DATA sigmoidTerm2<>+0(SB)/4, $(0.008333452)
-GLOBL sigmoidTerm2<>(SB), RODATA|NOPTR, $4
+DATA logisticTerm2<>+0(SB)/4, $(0.008333452)
+GLOBL logisticTerm2<>(SB), RODATA|NOPTR, $4
 
-DATA sigmoidTerm3<>+0(SB)/4, $(0.041665796)
-GLOBL sigmoidTerm3<>(SB), RODATA|NOPTR, $4
+DATA logisticTerm3<>+0(SB)/4, $(0.041665796)
+GLOBL logisticTerm3<>(SB), RODATA|NOPTR, $4
 
-DATA sigmoidTerm4<>+0(SB)/4, $(0.16666666)
-GLOBL sigmoidTerm4<>(SB), RODATA|NOPTR, $4
+DATA logisticTerm4<>+0(SB)/4, $(0.16666666)
+GLOBL logisticTerm4<>(SB), RODATA|NOPTR, $4
 
-DATA sigmoidTerm5<>+0(SB)/4, $(0.5)
-GLOBL sigmoidTerm5<>(SB), RODATA|NOPTR, $4
+DATA logisticTerm5<>+0(SB)/4, $(0.5)
+GLOBL logisticTerm5<>(SB), RODATA|NOPTR, $4
 
-DATA sigmoidBias<>+0(SB)/4, $0x0000007f
-GLOBL sigmoidBias<>(SB), RODATA|NOPTR, $4
+// func logisticEach(g []float32, s []float32, y []float32, w []float32, sums []float32)
+// Requires: AVX, AVX2, AVX512DQ, AVX512F, FMA3
+TEXT ·logisticEach(SB), NOSPLIT, $0-120
+	CMPB ·level+0(SB), $0x01
+	JA   avx512
+	JE   avx2
+	JMP  ·logisticEachScalar(SB)
 
-DATA sigmoidSign<>+0(SB)/4, $0x80000000
-GLOBL sigmoidSign<>(SB), RODATA|NOPTR, $4
+avx512:
+	VBROADCASTSS logisticEachOne<>+0(SB), Z8
+	VBROADCASTSS logisticEachSign<>+0(SB), Z9
+	VBROADCASTSS logisticEachLog2e<>+0(SB), Z10
+	VBROADCASTSS logisticEachLn2High<>+0(SB), Z11
+	VBROADCASTSS logisticEachLn2Low<>+0(SB), Z12
+	VBROADCASTSS logisticEachLeast<>+0(SB), Z13
+	VBROADCASTSS logisticEachTerm0<>+0(SB), Z14
+	VBROADCASTSS logisticEachTerm1<>+0(SB), Z15
+	VBROADCASTSS logisticEachTerm2<>+0(SB), Z16
+	VBROADCASTSS logisticEachTerm3<>+0(SB), Z17
+	VBROADCASTSS logisticEachTerm4<>+0(SB), Z18
+	VBROADCASTSS logisticEachTerm5<>+0(SB), Z19
+	MOVQ         g_base+0(FP), AX
+	MOVQ         s_base+24(FP), CX
+	MOVQ         sums_base+96(FP), BX
+	MOVQ         w_base+72(FP), SI
+	MOVQ         w_len+80(FP), DI
+	MOVQ         DI, R8
+	SHLQ         $0x02, R8
+	XORQ         R10, R10
+	SUBQ         $0x10, DI
+	JB           logisticEachavx512Done
+
+logisticEachavx512:
+	LEAQ    (AX)(R10*1), R11
+	LEAQ    (CX)(R10*1), R12
+	MOVQ    y_base+48(FP), DX
+	MOVQ    y_len+56(FP), R9
+	VMOVUPS (SI)(R10*1), Z4
+	VMOVUPS (BX), Z5
+	VMOVUPS (BX)(R8*1), Z6
+	VMOVUPS (BX)(R8*2), Z7
+	ADDQ    R10, DX
+	SHLQ    $0x02, R9
+	MOVQ    R8, R13
+	SUBQ    R13, R9
+	JB      logisticEachEndavx512
+
+logisticEachRowavx512:
+	VMOVUPS      (R12), Z0
+	VMOVUPS      (DX), Z3
+	VCMPPS       $0x00, Z8, Z3, K1
+	KNOTW        K1, K2
+	VPXORD       Z9, Z0, K1, Z0
+	VPMOVD2M     Z0, K3
+	VPORD        Z9, Z0, Z2
+	VMAXPS       Z2, Z13, Z2
+	VMULPS       Z10, Z2, Z1
+	VRNDSCALEPS  $0x00, Z1, Z1
+	VFNMADD231PS Z11, Z1, Z2
+	VFNMADD231PS Z12, Z1, Z2
+	VCVTPS2DQ    Z1, Z1
+	VPSLLD       $0x17, Z1, Z1
+	VMOVAPS      Z14, Z20
+	VFMADD213PS  Z15, Z2, Z20
+	VFMADD213PS  Z16, Z2, Z20
+	VFMADD213PS  Z17, Z2, Z20
+	VFMADD213PS  Z18, Z2, Z20
+	VFMADD213PS  Z19, Z2, Z20
+	VMULPS       Z2, Z2, Z3
+	VFMADD213PS  Z2, Z3, Z20
+	VADDPS       Z8, Z20, Z20
+	VPADDD       Z1, Z20, Z20
+	VADDPS       Z8, Z20, Z3
+	VDIVPS       Z3, Z8, Z2
+	VXORPS       X1, X1, X1
+	VMULPS       Z3, Z7, K1, Z7
+	VMULPS       Z3, Z6, K2, Z6
+	VMULPS       Z20, Z2, K3, Z2
+	VMAXPS       Z0, Z1, Z0
+	VMULPS       Z4, Z2, K1, Z2
+	VMULPS       Z4, Z0, K1, Z0
+	VADDPS       Z0, Z5, Z5
+	VPXORD       Z9, Z2, K1, Z2
+	VMOVUPS      Z2, (R11)
+	ADDQ         R8, R12
+	ADDQ         R8, R11
+	ADDQ         R8, DX
+	SUBQ         R13, R9
+	JAE          logisticEachRowavx512
+
+logisticEachEndavx512:
+	VMOVUPS Z5, (BX)
+	VMOVUPS Z6, (BX)(R8*1)
+	VMOVUPS Z7, (BX)(R8*2)
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, R10
+	SUBQ    $0x10, DI
+	JAE     logisticEachavx512
+
+logisticEachavx512Done:
+	ADDQ $0x10, DI
+	VZEROUPPER
+	RET
+
+avx2:
+	VBROADCASTSS logisticEachOne<>+0(SB), Y8
+	VBROADCASTSS logisticEachSign<>+0(SB), Y9
+	VBROADCASTSS logisticEachLog2e<>+0(SB), Y10
+	VBROADCASTSS logisticEachLn2High<>+0(SB), Y11
+	VBROADCASTSS logisticEachLn2Low<>+0(SB), Y12
+	MOVQ         g_base+0(FP), AX
+	MOVQ         s_base+24(FP), CX
+	MOVQ         sums_base+96(FP), BX
+	MOVQ         w_base+72(FP), SI
+	MOVQ         w_len+80(FP), DI
+	MOVQ         DI, R8
+	SHLQ         $0x02, R8
+	XORQ         R10, R10
+	SUBQ         $0x08, DI
+	JB           logisticEachavx2Done
+
+logisticEachavx2:
+	LEAQ    (AX)(R10*1), R11
+	LEAQ    (CX)(R10*1), R12
+	MOVQ    y_base+48(FP), DX
+	MOVQ    y_len+56(FP), R9
+	VMOVUPS (SI)(R10*1), Y4
+	VMOVUPS (BX), Y5
+	VMOVUPS (BX)(R8*1), Y6
+	VMOVUPS (BX)(R8*2), Y7
+	ADDQ    R10, DX
+	SHLQ    $0x02, R9
+	MOVQ    R8, R13
+	SUBQ    R13, R9
+	JB      logisticEachEndavx2
+
+logisticEachRowavx2:
+	VMOVUPS      (R12), Y0
+	VMOVUPS      (DX), Y3
+	VCMPPS       $0x00, Y8, Y3, Y15
+	VANDPS       Y9, Y15, Y3
+	VXORPS       Y3, Y0, Y0
+	VORPS        Y9, Y0, Y2
+	VBROADCASTSS logisticEachLeast<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       Y10, Y2, Y1
+	VROUNDPS     $0x00, Y1, Y1
+	VFNMADD231PS Y11, Y1, Y2
+	VFNMADD231PS Y12, Y1, Y2
+	VCVTPS2DQ    Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VBROADCASTSS logisticEachTerm0<>+0(SB), Y14
+	VBROADCASTSS logisticEachTerm1<>+0(SB), Y3
+	VFMADD213PS  Y3, Y2, Y14
+	VBROADCASTSS logisticEachTerm2<>+0(SB), Y3
+	VFMADD213PS  Y3, Y2, Y14
+	VBROADCASTSS logisticEachTerm3<>+0(SB), Y3
+	VFMADD213PS  Y3, Y2, Y14
+	VBROADCASTSS logisticEachTerm4<>+0(SB), Y3
+	VFMADD213PS  Y3, Y2, Y14
+	VBROADCASTSS logisticEachTerm5<>+0(SB), Y3
+	VFMADD213PS  Y3, Y2, Y14
+	VMULPS       Y2, Y2, Y3
+	VFMADD213PS  Y2, Y3, Y14
+	VADDPS       Y8, Y14, Y14
+	VPADDD       Y1, Y14, Y14
+	VADDPS       Y8, Y14, Y3
+	VDIVPS       Y3, Y8, Y2
+	VXORPS       X1, X1, X1
+	VMULPS       Y14, Y2, Y14
+	VBLENDVPS    Y0, Y14, Y2, Y2
+	VMAXPS       Y0, Y1, Y0
+	VBLENDVPS    Y15, Y3, Y8, Y14
+	VMULPS       Y14, Y7, Y7
+	VBLENDVPS    Y15, Y8, Y3, Y14
+	VMULPS       Y14, Y6, Y6
+	VBLENDVPS    Y15, Y4, Y8, Y14
+	VMULPS       Y14, Y2, Y2
+	VMULPS       Y14, Y0, Y0
+	VADDPS       Y0, Y5, Y5
+	VANDPS       Y9, Y15, Y14
+	VXORPS       Y14, Y2, Y2
+	VMOVUPS      Y2, (R11)
+	ADDQ         R8, R12
+	ADDQ         R8, R11
+	ADDQ         R8, DX
+	SUBQ         R13, R9
+	JAE          logisticEachRowavx2
+
+logisticEachEndavx2:
+	VMOVUPS Y5, (BX)
+	VMOVUPS Y6, (BX)(R8*1)
+	VMOVUPS Y7, (BX)(R8*2)
+	ADDQ    $0x20, BX
+	ADDQ    $0x20, R10
+	SUBQ    $0x08, DI
+	JAE     logisticEachavx2
+
+logisticEachavx2Done:
+	ADDQ $0x08, DI
+	VZEROUPPER
+	RET
+
+DATA logisticEachOne<>+0(SB)/4, $(1.0)
+GLOBL logisticEachOne<>(SB), RODATA|NOPTR, $4
+
+DATA logisticEachLeast<>+0(SB)/4, $(-86.0)
+GLOBL logisticEachLeast<>(SB), RODATA|NOPTR, $4
+
+DATA logisticEachLog2e<>+0(SB)/4, $(1.442695)
+GLOBL logisticEachLog2e<>(SB), RODATA|NOPTR, $4
+
+DATA logisticEachLn2High<>+0(SB)/4, $(0.6933594)
+GLOBL logisticEachLn2High<>(SB), RODATA|NOPTR, $4
+
+DATA logisticEachLn2Low<>+0(SB)/4, $(-0.00021219444)
+GLOBL logisticEachLn2Low<>(SB), RODATA|NOPTR, $4
+
+DATA logisticEachSign<>+0(SB)/4, $0x80000000
+GLOBL logisticEachSign<>(SB), RODATA|NOPTR, $4
+
+DATA logisticEachTerm0<>+0(SB)/4, $(0.00019875691)
+GLOBL logisticEachTerm0<>(SB), RODATA|NOPTR, $4
+
+DATA logisticEachTerm1<>+0(SB)/4, $(0.0013981999)
+GLOBL logisticEachTerm1<>(SB), RODATA|NOPTR, $4
+
+DATA logisticEachTerm2<>+0(SB)/4, $(0.008333452)
+GLOBL logisticEachTerm2<>(SB), RODATA|NOPTR, $4
+
+DATA logisticEachTerm3<>+0(SB)/4, $(0.041665796)
+GLOBL logisticEachTerm3<>(SB), RODATA|NOPTR, $4
+
+DATA logisticEachTerm4<>+0(SB)/4, $(0.16666666)
+GLOBL logisticEachTerm4<>(SB), RODATA|NOPTR, $4
+
+DATA logisticEachTerm5<>+0(SB)/4, $(0.5)
+GLOBL logisticEachTerm5<>(SB), RODATA|NOPTR, $4
 
 // func gemm12x32(k int, a *float32, rs int, cs int, b *float32, bs int, c *float32, ldc int, add int)
 // Requires: AVX, AVX512F

@@ -59,10 +59,15 @@ func below(s []float32, c []float32, limit float32, from int) int
 //go:noescape
 func exp(dst []float32, x []float32)
 
-// sigmoid writes 1/(1+e^-x[i]) into dst.
+// logistic writes slopes and sums of the logistic loss of a matrix with a label for each row.
 //
 //go:noescape
-func sigmoid(dst []float32, x []float32)
+func logistic(g []float32, s []float32, y []float32, w []float32, sums []float32)
+
+// logisticEach is logistic with a label for each score.
+//
+//go:noescape
+func logisticEach(g []float32, s []float32, y []float32, w []float32, sums []float32)
 
 // gemm12x32 is tile for 12 rows and 32 columns, by AVX-512.
 //

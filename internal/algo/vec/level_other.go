@@ -24,9 +24,10 @@ func accumulate(x []float32, y []float64)      { accumulateScalar(x, y) }
 func dot64(a, b []float32) float64             { return dot64Scalar(a, b) }
 func leastScore(s, c []float32) (int, float32) { return leastScoreScalar(s, c) }
 func exp(dst, x []float32)                     { expScalar(dst, x) }
-func sigmoid(dst, x []float32)                 { sigmoidScalar(dst, x) }
 func dotDouble(a, b []float64) float64         { return dotDoubleScalar(a, b) }
 func axpyDouble(alpha float64, x, y []float64) { axpyDoubleScalar(alpha, x, y) }
+func logistic(g, s, y, w, sums []float32)      { logisticScalar(g, s, y, w, sums) }
+func logisticEach(g, s, y, w, sums []float32)  { logisticEachScalar(g, s, y, w, sums) }
 func below(s, c []float32, limit float32, from int) int {
 	return belowScalar(s, c, limit, from)
 }

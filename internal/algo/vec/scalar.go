@@ -104,13 +104,6 @@ func expScalar(dst, x []float32) {
 	}
 }
 
-func sigmoidScalar(dst, x []float32) {
-	dst = dst[:len(x)]
-	for i, v := range x {
-		dst[i] = float32(1 / (1 + math.Exp(-float64(v))))
-	}
-}
-
 func dotDoubleScalar(a, b []float64) float64 {
 	b = b[:len(a)]
 	var s0, s1, s2, s3 float64

@@ -43,10 +43,6 @@ func AxpyDouble(alpha float64, x, y []float64) { axpyDouble(alpha, x, y[:len(x)]
 // within 2 units of the last place.
 func Exp(dst, x []float32) { exp(dst[:len(x)], x) }
 
-// Sigmoid writes 1/(1+e^-x[i]) into dst, which is at least as long as x and may
-// be x. It is within 4 units of the last place, and 0 below -89.
-func Sigmoid(dst, x []float32) { sigmoid(dst[:len(x)], x) }
-
 // Nearest finds the row of B nearest to a vector a from the products s of a with
 // each row, s[j] = a·b_j, and squares[j] = |b_j|²: the first index of the least
 // squares[j]-2*s[j], which is |a-b_j|²-|a|². squares is at least as long as s. An
