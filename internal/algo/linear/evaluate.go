@@ -11,14 +11,16 @@ import (
 
 const evalRows = 256 // of a piece of a table that is scored
 
-// score calls do with the scores of t's rows by outputs [first, first+n) of
+// score calls do with the scores of t's first rows by outputs [first, first+n) of
 // weights, piece by piece, by several goroutines: p has the labels of the rows from
-// one on, and their scores, output o of row i being p.scores[i*stride+o].
-func (w *work) score(t *table, weights []float32, first, n int, do func(piece, from int, p *part, stride int)) {
-	pieces := (t.Rows + evalRows - 1) / evalRows
-	rooms := make(chan *part, w.pool.threads)
-	for range w.pool.threads {
-		rooms <- new(part)
+// one on, and their scores, output o of row i being p.scores[i*stride+o]. Only every
+// so-manieth piece is scored. It gives the goroutines' parts.
+func (w *work) score(t *table, rows, every int, weights []float32, first, n int, do func(piece, from int, p *part, stride int)) []*part {
+	pieces := (rows + evalRows*every - 1) / (evalRows * every)
+	rooms, all := make(chan *part, w.pool.threads), make([]*part, w.pool.threads)
+	for i := range all {
+		all[i] = new(part)
+		rooms <- all[i]
 	}
 	weights = weights[first*w.width : (first+n)*w.width]
 	stride := w.stride(n)
@@ -26,10 +28,11 @@ func (w *work) score(t *table, weights []float32, first, n int, do func(piece, f
 	if !t.Sparse() {
 		turned = turn(nil, weights, n, w.width, stride)
 	}
-	w.pool.each(pieces, t.Rows*n*w.width, func(i int) {
+	w.pool.each(pieces, rows/every*n*w.width, func(i int) {
 		p := <-rooms
 		defer func() { rooms <- p }()
-		from, to := i*evalRows, min((i+1)*evalRows, t.Rows)
+		from := i * every * evalRows
+		to := min(from+evalRows, rows)
 		p.y = t.Label[from:to]
 		p.scores = resize(p.scores, (to-from)*stride)
 		if t.Sparse() {
@@ -49,13 +52,14 @@ func (w *work) score(t *table, weights []float32, first, n int, do func(piece, f
 		}
 		do(i, from, p, stride)
 	})
+	return all
 }
 
 // losses gives the mean loss of each model on the rows of all hosts.
 func (w *work) losses(t *table, weights []float32) ([]float64, error) {
 	models := len(w.set)
 	byPiece := make([][]float64, (t.Rows+evalRows-1)/evalRows)
-	w.score(t, weights, 0, w.outputs, func(piece, _ int, p *part, stride int) {
+	w.score(t, t.Rows, 1, weights, 0, w.outputs, func(piece, _ int, p *part, stride int) {
 		w.slopes(p, 0, w.outputs, p.scores, stride)
 		byPiece[piece] = slices.Clone(p.losses[:models])
 	})
@@ -78,15 +82,19 @@ func (w *work) losses(t *table, weights []float32) ([]float64, error) {
 // row.
 func (w *work) scoresOf(t *table, weights []float32, model int) []float32 {
 	out := make([]float32, t.Rows*w.classes)
-	w.score(t, weights, model*w.classes, w.classes, func(_, from int, p *part, _ int) {
+	w.score(t, t.Rows, 1, weights, model*w.classes, w.classes, func(_, from int, p *part, _ int) {
 		copy(out[from*w.classes:], p.scores)
 	})
 	return out
 }
 
 // cells is how many cells the scores of a model are sorted into to compare it
-// with others.
-const cells = 1 << 12
+// with others; they lie between the least and the greatest score of at least
+// sampledRows.
+const (
+	cells       = 1 << 12
+	sampledRows = 1 << 16
+)
 
 // criteria gives, for each model of a binary classifier, its value of the
 // criterion at the best threshold, negative so that less is better. Thresholds
@@ -95,51 +103,55 @@ const cells = 1 << 12
 func (w *work) criteria(t *table, weights []float32) ([]float64, error) {
 	models, rows := len(w.set), w.calibrationRows(t)
 	most := make([]float64, 2*models) // greatest score and greatest negative one
-	all := make([]float32, t.Rows*models)
-	w.score(t, weights, 0, models, func(_, from int, p *part, stride int) {
-		for m := range models {
-			to := all[m*t.Rows+from:]
-			for i := range p.y {
-				to[i] = p.scores[i*stride+m]
-			}
-		}
-	})
 	for i := range most {
 		most[i] = math.Inf(-1)
 	}
-	w.pool.each(models, len(all), func(m int) {
-		lo, hi := float32(math.Inf(1)), float32(math.Inf(-1))
-		for _, v := range all[m*t.Rows : m*t.Rows+rows] {
-			lo, hi = min(lo, v), max(hi, v)
+	for _, p := range w.score(t, rows, max(1, rows/sampledRows), weights, 0, models, func(_, _ int, p *part, stride int) {
+		if p.most == nil {
+			p.most = slices.Repeat([]float32{float32(math.Inf(-1))}, 2*models)
 		}
-		if rows > 0 {
-			most[2*m], most[2*m+1] = float64(hi), -float64(lo)
+		for at := 0; at < len(p.scores); at += stride {
+			for m, v := range p.scores[at : at+models] {
+				p.most[m], p.most[models+m] = max(p.most[m], v), max(p.most[models+m], -v)
+			}
 		}
-	})
+	}) {
+		for i, v := range p.most {
+			most[i] = max(most[i], float64(v))
+		}
+	}
 	if err := w.in.Peers.MaxFloats(w.all, most); err != nil {
 		return nil, err
 	}
 	counts := make([]int64, models*cells*2)
-	w.pool.each(models, len(all)*3, func(m int) {
-		own := counts[m*cells*2 : (m+1)*cells*2]
-		lo := -most[2*m+1]
-		by := (cells - 1) / max(most[2*m]-lo, 1e-30)
-		of := all[m*t.Rows:]
-		for i, y := range t.Label[:rows] {
-			cell := (float64(of[i]) - lo) * by
-			if cell != cell {
-				cell = 0
+	for _, p := range w.score(t, rows, 1, weights, 0, models, func(_, _ int, p *part, stride int) {
+		p.counts = resize(p.counts, len(counts))
+		for m := range models {
+			own := p.counts[m*cells*2 : (m+1)*cells*2]
+			lo := float32(-most[models+m])
+			by := float32((cells - 1) / max(most[m]+most[models+m], 1e-30))
+			for i, y := range p.y {
+				cell := 0
+				if v := (p.scores[i*stride+m] - lo) * by; v >= cells-1 {
+					cell = cells - 1
+				} else if v > 0 {
+					cell = int(v)
+				}
+				own[(cell*2+int(y))&(2*cells-1)]++
 			}
-			own[min(max(int(cell), 0), cells-1)*2+int(y)]++
 		}
-	})
+	}) {
+		for i, v := range p.counts {
+			counts[i] += int64(v)
+		}
+	}
 	if err := w.in.Peers.SumInts(w.all, counts); err != nil {
 		return nil, err
 	}
 	values := make([]float64, models)
 	for m := range values {
 		values[m] = math.Inf(1)
-		if lo, hi := -most[2*m+1], most[2*m]; lo <= hi && !math.IsInf(lo, 0) && !math.IsInf(hi, 0) {
+		if lo, hi := -most[models+m], most[m]; lo <= hi && !math.IsInf(lo, 0) && !math.IsInf(hi, 0) {
 			values[m] = -w.bestCut(counts[m*cells*2:(m+1)*cells*2], nil).value
 		}
 	}

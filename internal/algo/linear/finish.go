@@ -49,8 +49,13 @@ func (w *work) finish() (algo.Model, error) {
 	}
 	threshold := 0.0
 	if w.kind == binary && w.criterion != "loss_function" {
-		if threshold, err = w.calibrate(by, chosen); err != nil {
+		r, err := w.rank(by, chosen, w.calibrationRows(by))
+		if err != nil {
 			return nil, err
+		}
+		threshold = w.threshold(r.list)
+		if by.total <= w.calibration { // it has all rows
+			by.ranked = &r
 		}
 	}
 	for _, channel := range []string{"train", "validation", "test"} {
@@ -91,19 +96,21 @@ func (w *work) takeMeans(t *table) ([]float64, error) {
 	return losses, nil
 }
 
-// calibrate chooses the threshold of the scores of a binary classifier.
-func (w *work) calibrate(t *table, model int) (float64, error) {
-	rows := w.calibrationRows(t)
-	scores := w.scoresOf(t, w.best, model)
+// ranked is the rows of a channel by the scores of the chosen model.
+type ranked struct {
+	scores []float32 // of the rows of this host, in their order
+	list   []scored  // those of all hosts, sorted
+}
+
+// rank sorts the first rows of t by the scores of a binary classifier.
+func (w *work) rank(t *table, model, rows int) (r ranked, err error) {
+	r.scores = w.scoresOf(t, w.best, model)
 	own := make([]scored, rows)
 	for i := range own {
-		own[i] = scoredOf(scores[i], t.Label[i])
+		own[i] = scoredOf(r.scores[i], t.Label[i])
 	}
-	list, err := w.gatherScored(own)
-	if err != nil {
-		return 0, err
-	}
-	return w.threshold(list), nil
+	r.list, err = w.gatherScored(own)
+	return r, err
 }
 
 // named is a measured figure.
@@ -114,19 +121,29 @@ type named struct {
 
 // measure writes the figures of a model on a channel.
 func (w *work) measure(channel string, t *table, model int, threshold float64) error {
-	scores := w.scoresOf(t, w.best, model)
-	all, err := w.meanLoss(t, scores, model)
+	r := t.ranked
+	switch {
+	case r == nil && w.kind == binary:
+		all, err := w.rank(t, model, t.Rows)
+		if err != nil {
+			return err
+		}
+		r = &all
+	case r == nil:
+		r = &ranked{scores: w.scoresOf(t, w.best, model)}
+	}
+	all, err := w.meanLoss(t, r.scores, model)
 	if err != nil {
 		return err
 	}
 	var more []named
 	switch w.kind {
 	case binary:
-		more, err = w.measureBinary(t, scores, threshold)
+		more = w.measureBinary(r.list, threshold)
 	case multiclass:
-		more, err = w.measureClasses(t, scores)
+		more, err = w.measureClasses(t, r.scores)
 	default:
-		more, err = w.measureNumbers(t, scores)
+		more, err = w.measureNumbers(t, r.scores)
 	}
 	if err != nil {
 		return err
@@ -157,15 +174,7 @@ func (w *work) meanLoss(t *table, scores []float32, model int) ([]named, error) 
 	return []named{{w.objective(), sum[0] * w.back / float64(t.total)}}, nil
 }
 
-func (w *work) measureBinary(t *table, scores []float32, threshold float64) ([]named, error) {
-	own := make([]scored, t.Rows)
-	for i, y := range t.Label {
-		own[i] = scoredOf(scores[i], y)
-	}
-	list, err := w.gatherScored(own)
-	if err != nil {
-		return nil, err
-	}
+func (w *work) measureBinary(list []scored, threshold float64) []named {
 	var c confusion
 	for _, v := range list {
 		switch positive := float64(v.score()) >= threshold; {
@@ -185,7 +194,7 @@ func (w *work) measureBinary(t *table, scores []float32, threshold float64) ([]n
 		{firstparty.Score("precision"), c.precision()},
 		{firstparty.Score("recall"), c.recall()},
 		{firstparty.Score("roc_auc_score"), areaUnder(list)},
-	}, nil
+	}
 }
 
 // measureClasses has dcg as the mean of 1/log2(1+r), r being the rank of the

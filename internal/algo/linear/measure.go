@@ -128,8 +128,7 @@ func areaUnder(list []scored) float64 {
 // threshold chooses the score from which on sorted rows are labelled 1: half way
 // between two of them.
 func (w *work) threshold(list []scored) float64 {
-	var counts []int64
-	var scores []float64
+	counts, scores := make([]int64, 0, 2*len(list)), make([]float64, 0, len(list))
 	for i := 0; i < len(list); i++ {
 		if i == 0 || list[i]>>1 != list[i-1]>>1 {
 			counts = append(counts, 0, 0)

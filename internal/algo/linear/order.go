@@ -2,7 +2,12 @@
 
 package linear
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
+)
 
 // order is how rows are shuffled. All rows are put into a random order once, and
 // blocks of rows that lie side by side there into another one each epoch: rows
@@ -13,10 +18,11 @@ type order struct {
 	blocks   []int32
 	total    int
 	rows     []int32 // of this host in a batch
+	next, at int     // where the last batch ended: a block, and the place of its first row
 }
 
 // draw puts the rows of t into a random order.
-func (o *order) draw(t *table, batch int) {
+func (o *order) draw(threads int, t *table, batch int) {
 	o.total = t.total
 	o.shuffled = make([]int32, t.total)
 	for i := range o.shuffled {
@@ -25,8 +31,7 @@ func (o *order) draw(t *table, batch int) {
 	rng := rand.New(rand.NewPCG(seed, 4))
 	rng.Shuffle(len(o.shuffled), func(i, j int) { o.shuffled[i], o.shuffled[j] = o.shuffled[j], o.shuffled[i] })
 	if t.Rows == t.total && !t.Sparse() {
-		t.permute(o.shuffled)
-		o.shuffled = nil
+		t.Matrix, o.shuffled = permuted(threads, t.Matrix, o.shuffled), nil
 	}
 	o.size = max(1, min(32, batch/32)) // a batch has many blocks
 	o.blocks = make([]int32, (t.total+o.size-1)/o.size)
@@ -35,51 +40,33 @@ func (o *order) draw(t *table, batch int) {
 	}
 }
 
-// permute puts the rows of a dense table into the order that is given, in their
-// place: row i becomes what row order[i] is.
-func (t *table) permute(order []int32) {
-	done := make([]bool, len(order))
-	kept := make([]float32, t.Cols)
-	row := func(i int) []float32 { return t.Values[i*t.Cols : (i+1)*t.Cols] }
-	for first := range order {
-		if done[first] {
-			continue
+// permuted is a dense table in the order that is given: row i is row order[i].
+func permuted(threads int, t *algo.Matrix, order []int32) *algo.Matrix {
+	to := &algo.Matrix{Rows: t.Rows, Cols: t.Cols, Values: make([]float32, len(t.Values)), Label: make([]float32, len(t.Label))}
+	vec.Stretches(threads, t.Rows, 1<<12, func(_, from, end int) {
+		for i := from; i < end; i++ {
+			row := int(order[i])
+			copy(to.Values[i*t.Cols:(i+1)*t.Cols], t.Values[row*t.Cols:])
+			to.Label[i] = t.Label[row]
 		}
-		copy(kept, row(first))
-		label := t.Label[first]
-		at := first
-		for {
-			done[at] = true
-			next := int(order[at])
-			if next == first {
-				break
-			}
-			copy(row(at), row(next))
-			t.Label[at] = t.Label[next]
-			at = next
-		}
-		copy(row(at), kept)
-		t.Label[at] = label
-	}
+	})
+	return to
 }
 
 // choose fills rows with those of this host at the places from one to before
 // another of the epoch's order.
 func (o *order) choose(t *table, from, to int) {
 	o.rows = o.rows[:0]
-	// The short block may be anywhere, and moves those after it forward.
-	short := len(o.blocks)*o.size - o.total
-	at, i := 0, 0
-	if short == 0 {
-		i = from / o.size
-		at = i * o.size
-	} else {
-		for at+o.length(i) <= from {
-			at += o.length(i)
-			i++
-		}
+	i, at := o.next, o.at
+	if from < at || from == 0 {
+		i, at = 0, 0
+	}
+	for at+o.length(i) <= from {
+		at += o.length(i)
+		i++
 	}
 	for ; at < to; i++ {
+		o.next, o.at = i, at
 		n := o.length(i)
 		first := int(o.blocks[i]) * o.size
 		for k := max(from-at, 0); k < min(to-at, n); k++ {

@@ -17,6 +17,9 @@ type part struct {
 	y        []float32
 	gradient []float32 // outputs×width
 	losses   []float64 // by model, from the first that slopes are of
+
+	most   []float32 // for criteria: greatest scores, and greatest negative ones
+	counts []int32   // rows by model, cell and label
 }
 
 // resize gives s with length n; the content is not defined.

@@ -32,6 +32,7 @@ type work struct {
 type table struct {
 	*algo.Matrix
 	from, total int // place of the first of them among all, and the number of all
+	ranked      *ranked
 }
 
 func newWork(ctx context.Context, in algo.Input, c *config, report *firstparty.Report) *work {
