@@ -44,6 +44,7 @@ func main() {
 	exponential()
 	logistic("logistic", "logistic writes slopes and sums of the logistic loss of a matrix with a label for each row.", false)
 	logistic("logisticEach", "logisticEach is logistic with a label for each score.", true)
+	prefetch()
 	micro512("gemm12x32", "gemm12x32 is tile for 12 rows and 32 columns, by AVX-512.", 2)
 	micro512("gemm12x16", "gemm12x16 is tile for 12 rows and 16 columns, by AVX-512.", 1)
 	micro256()

@@ -45,7 +45,8 @@ func permuted(threads int, t *algo.Matrix, order []int32) *algo.Matrix {
 	to := &algo.Matrix{Rows: t.Rows, Cols: t.Cols, Values: make([]float32, len(t.Values)), Label: make([]float32, len(t.Label))}
 	vec.Stretches(threads, t.Rows, 1<<12, func(_, from, end int) {
 		for i := from; i < end; i++ {
-			row := int(order[i])
+			row, ahead := int(order[i]), int(order[min(i+16, t.Rows-1)])
+			vec.Prefetch(t.Values[ahead*t.Cols : (ahead+1)*t.Cols])
 			copy(to.Values[i*t.Cols:(i+1)*t.Cols], t.Values[row*t.Cols:])
 			to.Label[i] = t.Label[row]
 		}

@@ -33,6 +33,7 @@ func resize[T any](s []T, n int) []T {
 const (
 	partRows    = 128     // of a dense part, or more
 	maxParts    = 16      // of a batch
+	aheadRows   = 24      // how far ahead rows are fetched from memory
 	partWeights = 1 << 22 // of all parts' gradients
 )
 
@@ -114,9 +115,12 @@ func (w *work) denseParts(t *table) {
 	w.turned = turn(w.turned, w.weights, w.outputs, w.width, stride)
 	w.pool.each(n, rows*w.outputs*(w.width/16+1), func(i int) {
 		p := &w.parts[i]
-		own := w.rows[i*rows/n : (i+1)*rows/n]
+		from, to := i*rows/n, (i+1)*rows/n
+		own := w.rows[from:to]
 		p.x, p.y = resize(p.x, len(own)*w.width), resize(p.y, len(own))
 		for r, row := range own {
+			ahead := int(w.rows[min(from+r+aheadRows, rows-1)])
+			vec.Prefetch(t.Values[ahead*t.Cols : (ahead+1)*t.Cols])
 			w.fill(p.x[r*w.width:(r+1)*w.width], t, int(row))
 			p.y[r] = t.Label[row]
 		}

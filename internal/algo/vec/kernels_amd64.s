@@ -2116,6 +2116,25 @@ GLOBL logisticEachTerm4<>(SB), RODATA|NOPTR, $4
 DATA logisticEachTerm5<>+0(SB)/4, $(0.5)
 GLOBL logisticEachTerm5<>(SB), RODATA|NOPTR, $4
 
+// func prefetch(x []float32)
+// Requires: MMX+
+TEXT ·prefetch(SB), NOSPLIT, $0-24
+	MOVQ  x_base+0(FP), AX
+	MOVQ  x_len+8(FP), CX
+	TESTQ CX, CX
+	JZ    prefetchEnd
+	LEAQ  -4(AX)(CX*4), CX
+
+prefetchLine:
+	PREFETCHT0 (AX)
+	ADDQ       $0x40, AX
+	CMPQ       AX, CX
+	JBE        prefetchLine
+	PREFETCHT0 (CX)
+
+prefetchEnd:
+	RET
+
 // func gemm12x32(k int, a *float32, rs int, cs int, b *float32, bs int, c *float32, ldc int, add int)
 // Requires: AVX, AVX512F
 TEXT ·gemm12x32(SB), NOSPLIT, $0-72

@@ -69,6 +69,11 @@ func logistic(g []float32, s []float32, y []float32, w []float32, sums []float32
 //go:noescape
 func logisticEach(g []float32, s []float32, y []float32, w []float32, sums []float32)
 
+// prefetch has the processor fetch x.
+//
+//go:noescape
+func prefetch(x []float32)
+
 // gemm12x32 is tile for 12 rows and 32 columns, by AVX-512.
 //
 //go:noescape

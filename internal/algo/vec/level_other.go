@@ -28,6 +28,7 @@ func dotDouble(a, b []float64) float64         { return dotDoubleScalar(a, b) }
 func axpyDouble(alpha float64, x, y []float64) { axpyDoubleScalar(alpha, x, y) }
 func logistic(g, s, y, w, sums []float32)      { logisticScalar(g, s, y, w, sums) }
 func logisticEach(g, s, y, w, sums []float32)  { logisticEachScalar(g, s, y, w, sums) }
+func prefetch([]float32)                       {}
 func below(s, c []float32, limit float32, from int) int {
 	return belowScalar(s, c, limit, from)
 }

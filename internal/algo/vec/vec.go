@@ -43,6 +43,10 @@ func AxpyDouble(alpha float64, x, y []float64) { axpyDouble(alpha, x, y[:len(x)]
 // within 2 units of the last place.
 func Exp(dst, x []float32) { exp(dst[:len(x)], x) }
 
+// Prefetch has the processor fetch x from memory, where it can, while the program
+// goes on.
+func Prefetch(x []float32) { prefetch(x) }
+
 // Nearest finds the row of B nearest to a vector a from the products s of a with
 // each row, s[j] = a·b_j, and squares[j] = |b_j|²: the first index of the least
 // squares[j]-2*s[j], which is |a-b_j|²-|a|². squares is at least as long as s. An
