@@ -23,7 +23,7 @@ func (w *work) score(t *table, rows, every int, weights []float32, first, n int,
 		rooms <- all[i]
 	}
 	weights = weights[first*w.width : (first+n)*w.width]
-	stride := w.stride(n)
+	stride := stride(n)
 	var turned []float32
 	if !t.Sparse() {
 		turned = turn(nil, weights, n, w.width, stride)
@@ -34,7 +34,7 @@ func (w *work) score(t *table, rows, every int, weights []float32, first, n int,
 		from := i * every * evalRows
 		to := min(from+evalRows, rows)
 		p.y = t.Label[from:to]
-		p.scores = resize(p.scores, (to-from)*stride)
+		p.scores = resize(p.scores, vec.PadRows(to-from)*stride)
 		if t.Sparse() {
 			rows := make([]int32, 0, evalRows)
 			for r := from; r < to; r++ {
@@ -44,11 +44,11 @@ func (w *work) score(t *table, rows, every int, weights []float32, first, n int,
 				w.sparseScores(t, rows, weights[o*w.width:(o+1)*w.width], p.scores[o:], stride)
 			}
 		} else {
-			p.x = resize(p.x, (to-from)*w.width)
+			p.x = resize(p.x, vec.PadRows(to-from)*w.row)
 			for r := from; r < to; r++ {
-				w.fill(p.x[(r-from)*w.width:(r-from+1)*w.width], t, r)
+				w.fill(p.x[(r-from)*w.row:], t, r)
 			}
-			vec.Mul(p.scores, p.x, turned, to-from, stride, w.width)
+			vec.MulPadded(vec.Rows(p.scores, stride), vec.Rows(p.x, w.row), vec.Rows(turned, stride), to-from, stride, w.width)
 		}
 		do(i, from, p, stride)
 	})
@@ -82,8 +82,10 @@ func (w *work) losses(t *table, weights []float32) ([]float64, error) {
 // row.
 func (w *work) scoresOf(t *table, weights []float32, model int) []float32 {
 	out := make([]float32, t.Rows*w.classes)
-	w.score(t, t.Rows, 1, weights, model*w.classes, w.classes, func(_, from int, p *part, _ int) {
-		copy(out[from*w.classes:], p.scores)
+	w.score(t, t.Rows, 1, weights, model*w.classes, w.classes, func(_, from int, p *part, stride int) {
+		for i := range p.y {
+			copy(out[(from+i)*w.classes:(from+i+1)*w.classes], p.scores[i*stride:])
+		}
 	})
 	return out
 }
@@ -110,7 +112,7 @@ func (w *work) criteria(t *table, weights []float32) ([]float64, error) {
 		if p.most == nil {
 			p.most = slices.Repeat([]float32{float32(math.Inf(-1))}, 2*models)
 		}
-		for at := 0; at < len(p.scores); at += stride {
+		for at := 0; at < len(p.y)*stride; at += stride {
 			for m, v := range p.scores[at : at+models] {
 				p.most[m], p.most[models+m] = max(p.most[m], v), max(p.most[models+m], -v)
 			}

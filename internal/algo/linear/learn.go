@@ -19,6 +19,7 @@ type learner struct {
 	set     []setting
 	outputs int
 	width   int
+	row     int // how far from each other the gradients of two outputs lie
 
 	weights, moment, square []float32
 	best                    []float32 // weights of each model at its best epoch
@@ -43,6 +44,9 @@ func (w *work) prepare() error {
 	w.width = w.cols
 	if w.useBias {
 		w.width++
+	}
+	if w.row = w.width; !t.Sparse() {
+		w.row = vec.Stride(w.width)
 	}
 	w.scaled, w.back = w.loss.scaled(w.scaler.labelBy)
 	balanced, err := w.balance(t)

@@ -10,12 +10,12 @@ import (
 // of a sparse one for one model. How a batch is divided hangs on its size alone,
 // so that sums have one order with any number of threads.
 type part struct {
-	x        []float32 // rows×width, the bias's 1 last
+	x        []float32 // rows×row, the bias's 1 last and then 0
 	scores   []float32 // rows×stride
 	room     []float32 // of softmax
 	slopes   []float32 // rows×stride
 	y        []float32
-	gradient []float32 // outputs×width
+	gradient []float32 // outputs×row
 	losses   []float64 // by model, from the first that slopes are of
 
 	most   []float32 // for criteria: greatest scores, and greatest negative ones
@@ -60,7 +60,7 @@ func (w *work) batchOf(t *table, b, nb, epoch int, losses []float64) (stop bool,
 	}
 	mean := 1 / float32(to-from)
 	w.pool.each(w.outputs, w.outputs*w.width*(8+len(w.parts)), func(o int) {
-		at := o * w.width
+		at := o * w.row
 		g := w.parts[0].gradient[at : at+w.width]
 		for p := 1; p < len(w.parts); p++ {
 			vec.Axpy(1, w.parts[p].gradient[at:at+w.width], g)
@@ -79,8 +79,8 @@ func (w *work) together(step, b, rows int, losses []float64) (stop bool, err err
 	clear(w.sum)
 	n := w.outputs * w.width
 	for p := range w.parts {
-		for i, v := range w.parts[p].gradient[:n] {
-			w.sum[i] += float64(v)
+		for o := range w.outputs {
+			vec.Accumulate(w.parts[p].gradient[o*w.row:o*w.row+w.width], w.sum[o*w.width:])
 		}
 		for m := range losses {
 			w.sum[n+m] += w.parts[p].losses[m]
@@ -97,7 +97,7 @@ func (w *work) together(step, b, rows int, losses []float64) (stop bool, err err
 		losses[m] += w.sum[n+m]
 	}
 	w.pool.each(w.outputs, n*8, func(o int) {
-		g := resize(w.parts[0].gradient, n)[o*w.width : (o+1)*w.width]
+		g := w.parts[0].gradient[o*w.row : o*w.row+w.width]
 		for i := range g {
 			g[i] = float32(w.sum[o*w.width+i] / float64(rows))
 		}
@@ -111,24 +111,25 @@ func (w *work) denseParts(t *table) {
 	rows := len(w.rows)
 	n := max(1, min((rows+partRows-1)/partRows, maxParts, partWeights/(w.outputs*w.width)))
 	w.parts = resize(w.parts, n)
-	stride := w.stride(w.outputs)
+	stride := stride(w.outputs)
 	w.turned = turn(w.turned, w.weights, w.outputs, w.width, stride)
 	w.pool.each(n, rows*w.outputs*(w.width/16+1), func(i int) {
 		p := &w.parts[i]
 		from, to := i*rows/n, (i+1)*rows/n
 		own := w.rows[from:to]
-		p.x, p.y = resize(p.x, len(own)*w.width), resize(p.y, len(own))
+		p.x, p.y = resize(p.x, vec.PadRows(len(own))*w.row), resize(p.y, len(own))
 		for r, row := range own {
 			ahead := int(w.rows[min(from+r+aheadRows, rows-1)])
 			vec.Prefetch(t.Values[ahead*t.Cols : (ahead+1)*t.Cols])
-			w.fill(p.x[r*w.width:(r+1)*w.width], t, int(row))
+			w.fill(p.x[r*w.row:], t, int(row))
 			p.y[r] = t.Label[row]
 		}
-		p.scores = resize(p.scores, len(own)*stride)
-		vec.Mul(p.scores, p.x, w.turned, len(own), stride, w.width)
+		x := vec.Rows(p.x, w.row)
+		p.scores = resize(p.scores, vec.PadRows(len(own))*stride)
+		vec.MulPadded(vec.Rows(p.scores, stride), x, vec.Rows(w.turned, stride), len(own), stride, w.width)
 		w.slopes(p, 0, w.outputs, p.scores, stride)
-		p.gradient = resize(p.gradient, w.outputs*w.width)
-		vec.Gemm(1, vec.Rows(p.gradient, w.width), vec.Rows(p.slopes, stride).T(), vec.Rows(p.x, w.width), w.outputs, w.width, len(own), false)
+		p.gradient = resize(p.gradient, vec.PadRows(w.outputs)*w.row)
+		vec.MulPadded(vec.Rows(p.gradient, w.row), vec.Rows(p.slopes, stride).T(), x, w.outputs, w.row, len(own))
 	})
 }
 
@@ -140,13 +141,13 @@ func (w *work) fill(x []float32, t *table, row int) {
 	}
 }
 
-// stride is how far from each other rows of the scores of n outputs lie: of
-// logistic they are as long as its kernel wants them.
-func (w *work) stride(n int) int {
-	if w.loss.name == "logistic" && n > 1 {
-		return vec.Stride(n)
+// stride is how far from each other rows of the scores of n outputs lie: they
+// are whole lanes, but for one output.
+func stride(n int) int {
+	if n == 1 {
+		return 1
 	}
-	return n
+	return vec.Stride(n)
 }
 
 // turn writes the weights of n outputs as columns of rows of stride, which is no
@@ -167,7 +168,7 @@ func turn(dst, weights []float32, n, width, stride int) []float32 {
 // on: the scores of row i are at scores[i*stride:], and so are the slopes.
 func (w *work) slopes(p *part, first, n int, scores []float32, stride int) {
 	rows, k := len(p.y), w.classes
-	p.slopes = resize(p.slopes, rows*stride)
+	p.slopes = resize(p.slopes, rows*stride+vec.PadRows(n)) // which a product looks at
 	p.losses = resize(p.losses, stride)
 	clear(p.losses)
 	if w.loss.name == "logistic" {
@@ -176,7 +177,7 @@ func (w *work) slopes(p *part, first, n int, scores []float32, stride int) {
 	}
 	p.room = resize(p.room, rows*k)
 	for m := range n / k {
-		g, s := p.slopes[min(m*k, len(p.slopes)):], scores[min(m*k, len(p.slopes)):]
+		g, s := p.slopes[m*k:], scores[min(m*k, len(scores)):]
 		if w.kind == multiclass {
 			p.losses[m] = softmax(g, s, p.room, stride, k, p.y, w.classWeights)
 		} else {
