@@ -92,11 +92,7 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 // discriminate is the chance that a pair scores higher than the same entity with
 // an address that was drawn at random or from another pair.
 func (m *Model) discriminate(pairs []pair, rng *rand.Rand) float64 {
-	type scored struct {
-		score float32
-		real  bool
-	}
-	var all []scored
+	var all []firstparty.Scored
 	for chunk := range slices.Chunk(pairs, 4096) {
 		odd := slices.Clone(chunk)
 		for i := range odd {
@@ -109,37 +105,11 @@ func (m *Model) discriminate(pairs []pair, rng *rand.Rand) float64 {
 		for i, part := range [][]pair{chunk, odd} {
 			p := m.predict(part)
 			for j := range part {
-				all = append(all, scored{p.Values[j*p.Width], i == 0})
+				all = append(all, firstparty.ScoredOf(p.Values[j*p.Width], float32(1-i)))
 			}
 		}
 	}
-	slices.SortFunc(all, func(a, b scored) int {
-		switch {
-		case a.score < b.score:
-			return -1
-		case a.score > b.score:
-			return 1
-		}
-		return 0
-	})
-	// Each real one wins against the false ones below it, and half against its
-	// equals.
-	var wins, below float64
-	for i := 0; i < len(all); {
-		reals, falses, j := 0.0, 0.0, i
-		for ; j < len(all) && all[j].score == all[i].score; j++ {
-			if all[j].real {
-				reals++
-			} else {
-				falses++
-			}
-		}
-		wins += reals * (below + falses/2)
-		below += falses
-		i = j
-	}
-	n := float64(len(pairs))
-	return wins / (n * n)
+	return firstparty.AreaUnder(firstparty.Sorted(all))
 }
 
 // tally is what was seen of some examples.

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/firstparty"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/mxnet"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/ndarray"
 )
@@ -86,10 +87,10 @@ func TestRowsOfAnotherWidthAreRefused(t *testing.T) {
 }
 
 func TestThresholds(t *testing.T) {
-	var list []scored
+	var list []firstparty.Scored
 	// Scores 1, 4, 7, 10, 13 with labels such that accuracy is best between 4 and 7.
 	for i, label := range []float32{0, 0, 1, 1, 1} {
-		list = append(list, scoredOf(float32(3*i+1), label))
+		list = append(list, firstparty.ScoredOf(float32(3*i+1), label))
 	}
 	for criterion, c := range map[string]struct{ recall, precision, want float64 }{
 		"accuracy": {0, 0, 5.5}, "f1": {0, 0, 5.5}, "f_beta": {0, 0, 5.5},
@@ -100,17 +101,9 @@ func TestThresholds(t *testing.T) {
 			t.Errorf("%s: threshold %v, want %v", criterion, got, c.want)
 		}
 	}
-	mixed := sorted([]scored{scoredOf(3, 0), scoredOf(-1, 1), scoredOf(-1, 0), scoredOf(2, 1), scoredOf(-5, 0)})
-	if mixed[0].score() != -5 || mixed[4].score() != 3 || mixed[3].label() != 1 {
-		t.Errorf("sorted as %v", mixed)
-	}
-	// Pairs of a 1 and a 0: (-1,3) no, (-1,-1) half, (-1,-5) yes, (2,3) no, (2,-1) yes, (2,-5) yes.
-	if got := areaUnder(mixed); math.Abs(got-3.5/6) > 1e-12 {
-		t.Errorf("area %v, want %v", got, 3.5/6)
-	}
 	for _, label := range []float32{0, 1} {
 		w := &work{config: &config{criterion: "accuracy"}}
-		got := w.threshold([]scored{scoredOf(0.5, label), scoredOf(0.75, label)})
+		got := w.threshold([]firstparty.Scored{firstparty.ScoredOf(0.5, label), firstparty.ScoredOf(0.75, label)})
 		if (got <= 0.5) != (label == 1) || (got > 0.75) != (label == 0) {
 			t.Errorf("of rows that are all %v the threshold is %v", label, got)
 		}

@@ -98,16 +98,16 @@ func (w *work) takeMeans(t *table) ([]float64, error) {
 
 // ranked is the rows of a channel by the scores of the chosen model.
 type ranked struct {
-	scores []float32 // of the rows of this host, in their order
-	list   []scored  // those of all hosts, sorted
+	scores []float32           // of the rows of this host, in their order
+	list   []firstparty.Scored // those of all hosts, sorted
 }
 
 // rank sorts the first rows of t by the scores of a binary classifier.
 func (w *work) rank(t *table, model, rows int) (r ranked, err error) {
 	r.scores = w.scoresOf(t, w.best, model)
-	own := make([]scored, rows)
+	own := make([]firstparty.Scored, rows)
 	for i := range own {
-		own[i] = scoredOf(r.scores[i], t.Label[i])
+		own[i] = firstparty.ScoredOf(r.scores[i], t.Label[i])
 	}
 	r.list, err = w.gatherScored(own)
 	return r, err
@@ -174,15 +174,15 @@ func (w *work) meanLoss(t *table, scores []float32, model int) ([]named, error) 
 	return []named{{w.objective(), sum[0] * w.back / float64(t.total)}}, nil
 }
 
-func (w *work) measureBinary(list []scored, threshold float64) []named {
+func (w *work) measureBinary(list []firstparty.Scored, threshold float64) []named {
 	var c confusion
 	for _, v := range list {
-		switch positive := float64(v.score()) >= threshold; {
-		case positive && v.label() == 1:
+		switch positive := float64(v.Score()) >= threshold; {
+		case positive && v.Label() == 1:
 			c.truePositive++
 		case positive:
 			c.falsePositive++
-		case v.label() == 1:
+		case v.Label() == 1:
 			c.falseNegative++
 		default:
 			c.trueNegative++
@@ -193,7 +193,7 @@ func (w *work) measureBinary(list []scored, threshold float64) []named {
 		{firstparty.Score(fmt.Sprintf("binary_f_%.3f", w.beta)), c.fBeta(w.beta)},
 		{firstparty.Score("precision"), c.precision()},
 		{firstparty.Score("recall"), c.recall()},
-		{firstparty.Score("roc_auc_score"), areaUnder(list)},
+		{firstparty.Score("roc_auc_score"), firstparty.AreaUnder(list)},
 	}
 }
 

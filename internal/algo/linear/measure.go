@@ -4,7 +4,8 @@ package linear
 
 import (
 	le "encoding/binary"
-	"math"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo/firstparty"
 )
 
 // confusion counts rows by label and prediction.
@@ -32,57 +33,8 @@ func (c confusion) fBeta(beta float64) float64 {
 	return ratio((1+b)*c.truePositive, (1+b)*c.truePositive+b*c.falseNegative+c.falsePositive)
 }
 
-// scored is a score and its label, 0 or 1, in 33 bits that order by the score.
-type scored uint64
-
-func scoredOf(score, label float32) scored {
-	if score == 0 {
-		score = 0 // not -0
-	}
-	b := math.Float32bits(score)
-	if b>>31 != 0 {
-		b = ^b
-	} else {
-		b |= 1 << 31
-	}
-	return scored(b)<<1 | scored(uint64(label))
-}
-
-func (s scored) label() int { return int(s & 1) }
-
-func (s scored) score() float32 {
-	b := uint32(s >> 1)
-	if b>>31 != 0 {
-		return math.Float32frombits(b &^ (1 << 31))
-	}
-	return math.Float32frombits(^b)
-}
-
-// sorted sorts list by radix.
-func sorted(list []scored) []scored {
-	other := make([]scored, len(list))
-	for shift := 0; shift < 33; shift += 11 {
-		var starts [1 << 11]int
-		for _, v := range list {
-			starts[v>>shift&(1<<11-1)]++
-		}
-		at := 0
-		for i, n := range starts {
-			starts[i] = at
-			at += n
-		}
-		for _, v := range list {
-			digit := v >> shift & (1<<11 - 1)
-			other[starts[digit]] = v
-			starts[digit]++
-		}
-		list, other = other, list
-	}
-	return list
-}
-
 // gatherScored gives every host the scored rows of all, sorted.
-func (w *work) gatherScored(own []scored) ([]scored, error) {
+func (w *work) gatherScored(own []firstparty.Scored) ([]firstparty.Scored, error) {
 	if w.in.Peers.Size() > 1 {
 		b := make([]byte, 0, 8*len(own))
 		for _, v := range own {
@@ -95,46 +47,23 @@ func (w *work) gatherScored(own []scored) ([]scored, error) {
 		own = nil
 		for _, b := range all {
 			for ; len(b) >= 8; b = b[8:] {
-				own = append(own, scored(le.LittleEndian.Uint64(b)))
+				own = append(own, firstparty.Scored(le.LittleEndian.Uint64(b)))
 			}
 		}
 	}
-	return sorted(own), nil
-}
-
-// areaUnder is the area under the ROC curve of sorted rows, 0.5 where a class has
-// none. Rows of equal scores count half.
-func areaUnder(list []scored) float64 {
-	var zeros, ones, area float64
-	for i := 0; i < len(list); {
-		var z, o float64
-		j := i
-		for ; j < len(list) && list[j]>>1 == list[i]>>1; j++ {
-			if list[j].label() == 1 {
-				o++
-			} else {
-				z++
-			}
-		}
-		area += o * (zeros + z/2)
-		zeros, ones, i = zeros+z, ones+o, j
-	}
-	if zeros == 0 || ones == 0 {
-		return 0.5
-	}
-	return area / (zeros * ones)
+	return firstparty.Sorted(own), nil
 }
 
 // threshold chooses the score from which on sorted rows are labelled 1: half way
 // between two of them.
-func (w *work) threshold(list []scored) float64 {
+func (w *work) threshold(list []firstparty.Scored) float64 {
 	counts, scores := make([]int64, 0, 2*len(list)), make([]float64, 0, len(list))
 	for i := 0; i < len(list); i++ {
 		if i == 0 || list[i]>>1 != list[i-1]>>1 {
 			counts = append(counts, 0, 0)
-			scores = append(scores, float64(list[i].score()))
+			scores = append(scores, float64(list[i].Score()))
 		}
-		counts[len(counts)-2+list[i].label()]++
+		counts[len(counts)-2+list[i].Label()]++
 	}
 	last := len(scores)
 	if last == 0 {

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package linear
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Helpers come to work while they look out for it and once they sleep, and all of
+// it is done once when each returns.
+func TestPool(t *testing.T) {
+	for _, threads := range []int{1, 2, 5} {
+		p := newPool(threads)
+		for round := range 300 {
+			if round%50 == 49 {
+				time.Sleep(2 * time.Millisecond) // until they sleep
+			}
+			n := round % 9
+			var did [9]atomic.Int32
+			p.each(n, 1<<20, func(i int) {
+				if round%60 == 0 {
+					time.Sleep(time.Millisecond) // until the caller does
+				}
+				did[i].Add(1)
+			})
+			for i := range did {
+				if got := did[i].Load(); got != 1 && i < n || got != 0 && i >= n {
+					t.Fatalf("%d threads, round %d: %d of %d was done %d times", threads, round, i, n, got)
+				}
+			}
+		}
+		p.close()
+	}
+}
