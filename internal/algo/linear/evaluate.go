@@ -25,7 +25,7 @@ func (w *work) score(t *table, rows, every int, weights []float32, first, n int,
 	weights = weights[first*w.width : (first+n)*w.width]
 	stride := stride(n)
 	var turned []float32
-	if !t.Sparse() {
+	if !t.Sparse() && n > 1 {
 		turned = turn(nil, weights, n, w.width, stride)
 	}
 	w.pool.each(pieces, rows/every*n*w.width, func(i int) {
@@ -43,10 +43,14 @@ func (w *work) score(t *table, rows, every int, weights []float32, first, n int,
 			for o := range n {
 				w.sparseScores(t, rows, weights[o*w.width:(o+1)*w.width], p.scores[o:], stride)
 			}
+		} else if n == 1 {
+			for r := range p.y {
+				p.scores[r] = w.scoreOf(t.row(int32(from+r)), weights)
+			}
 		} else {
 			p.x = resize(p.x, vec.PadRows(to-from)*w.row)
-			for r := from; r < to; r++ {
-				w.fill(p.x[(r-from)*w.row:], t, r)
+			for r := range p.y {
+				w.fill(p.x[r*w.row:], t.row(int32(from+r)))
 			}
 			vec.MulPadded(vec.Rows(p.scores, stride), vec.Rows(p.x, w.row), vec.Rows(turned, stride), to-from, stride, w.width)
 		}

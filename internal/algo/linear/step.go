@@ -117,12 +117,32 @@ func (w *work) denseParts(t *table) {
 		p := &w.parts[i]
 		from, to := i*rows/n, (i+1)*rows/n
 		own := w.rows[from:to]
-		p.x, p.y = resize(p.x, vec.PadRows(len(own))*w.row), resize(p.y, len(own))
+		p.y = resize(p.y, len(own))
+		if w.outputs > 1 {
+			p.x = resize(p.x, vec.PadRows(len(own))*w.row)
+		} else {
+			p.scores = resize(p.scores, len(own))
+		}
 		for r, row := range own {
-			ahead := int(w.rows[min(from+r+aheadRows, rows-1)])
-			vec.Prefetch(t.Values[ahead*t.Cols : (ahead+1)*t.Cols])
-			w.fill(p.x[r*w.row:], t, int(row))
+			vec.Prefetch(t.row(w.rows[min(from+r+aheadRows, rows-1)]))
 			p.y[r] = t.Label[row]
+			if w.outputs > 1 {
+				w.fill(p.x[r*w.row:], t.row(row))
+			} else {
+				p.scores[r] = w.scoreOf(t.row(row), w.weights)
+			}
+		}
+		if w.outputs == 1 { // no product of matrices
+			w.slopes(p, 0, 1, p.scores, 1)
+			p.gradient = resize(p.gradient, w.row)
+			clear(p.gradient)
+			for r, row := range own {
+				vec.Axpy(p.slopes[r], t.row(row), p.gradient)
+				if w.useBias {
+					p.gradient[w.width-1] += p.slopes[r]
+				}
+			}
+			return
 		}
 		x := vec.Rows(p.x, w.row)
 		p.scores = resize(p.scores, vec.PadRows(len(own))*stride)
@@ -134,11 +154,20 @@ func (w *work) denseParts(t *table) {
 }
 
 // fill writes a row of a dense table to x.
-func (w *work) fill(x []float32, t *table, row int) {
-	copy(x, t.Values[row*t.Cols:(row+1)*t.Cols])
+func (w *work) fill(x, row []float32) {
+	copy(x, row)
 	if w.useBias {
 		x[w.width-1] = 1
 	}
+}
+
+// scoreOf is the score of a row of a dense table by the weights of one output.
+func (w *work) scoreOf(row, weights []float32) float32 {
+	s := vec.Dot(row, weights)
+	if w.useBias {
+		s += weights[w.width-1]
+	}
+	return s
 }
 
 // stride is how far from each other rows of the scores of n outputs lie: they

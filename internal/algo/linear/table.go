@@ -35,6 +35,9 @@ type table struct {
 	ranked      *ranked
 }
 
+// row is one of a dense table.
+func (t *table) row(i int32) []float32 { return t.Values[int(i)*t.Cols : (int(i)+1)*t.Cols] }
+
 func newWork(ctx context.Context, in algo.Input, c *config, report *firstparty.Report) *work {
 	return &work{config: c, in: in, ctx: ctx, all: context.WithoutCancel(ctx), report: report, pool: newPool(in.Threads), tables: map[string]*table{}}
 }
