@@ -94,7 +94,7 @@ func (w *work) prepare() error {
 	for m := range w.bestLoss {
 		w.bestLoss[m] = math.Inf(1)
 	}
-	w.draw(w.in.Threads, t, w.batch)
+	w.draw(t, w.batch)
 	w.sum = make([]float64, n+len(w.set)+1)
 	return nil
 }

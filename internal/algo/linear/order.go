@@ -5,7 +5,6 @@ package linear
 import (
 	"math/rand/v2"
 
-	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
 
@@ -22,7 +21,7 @@ type order struct {
 }
 
 // draw puts the rows of t into a random order.
-func (o *order) draw(threads int, t *table, batch int) {
+func (o *order) draw(t *table, batch int) {
 	o.total = t.total
 	o.shuffled = make([]int32, t.total)
 	for i := range o.shuffled {
@@ -31,7 +30,8 @@ func (o *order) draw(threads int, t *table, batch int) {
 	rng := rand.New(rand.NewPCG(seed, 4))
 	rng.Shuffle(len(o.shuffled), func(i, j int) { o.shuffled[i], o.shuffled[j] = o.shuffled[j], o.shuffled[i] })
 	if t.Rows == t.total && !t.Sparse() {
-		t.Matrix, o.shuffled = permuted(threads, t.Matrix, o.shuffled), nil
+		t.permute(o.shuffled)
+		o.shuffled = nil
 	}
 	o.size = max(1, min(32, batch/32)) // a batch has many blocks
 	o.blocks = make([]int32, (t.total+o.size-1)/o.size)
@@ -40,18 +40,38 @@ func (o *order) draw(threads int, t *table, batch int) {
 	}
 }
 
-// permuted is a dense table in the order that is given: row i is row order[i].
-func permuted(threads int, t *algo.Matrix, order []int32) *algo.Matrix {
-	to := &algo.Matrix{Rows: t.Rows, Cols: t.Cols, Values: make([]float32, len(t.Values)), Label: make([]float32, len(t.Label))}
-	vec.Stretches(threads, t.Rows, 1<<12, func(_, from, end int) {
-		for i := from; i < end; i++ {
-			row, ahead := int(order[i]), int(order[min(i+16, t.Rows-1)])
-			vec.Prefetch(t.Values[ahead*t.Cols : (ahead+1)*t.Cols])
-			copy(to.Values[i*t.Cols:(i+1)*t.Cols], t.Values[row*t.Cols:])
-			to.Label[i] = t.Label[row]
+// permute puts the rows of a dense table into the order that is given, in their
+// place: row i becomes what row order[i] is.
+func (t *table) permute(order []int32) {
+	const ahead = 16 // rows are fetched from memory so many steps before
+	done := make([]bool, len(order))
+	kept := make([]float32, t.Cols)
+	for first := range int32(len(order)) {
+		if done[first] {
+			continue
 		}
-	})
-	return to
+		far := first
+		for range ahead {
+			far = order[far]
+		}
+		copy(kept, t.row(first))
+		label := t.Label[first]
+		at := first
+		for {
+			done[at] = true
+			next := order[at]
+			if next == first {
+				break
+			}
+			vec.Prefetch(t.row(far))
+			far = order[far]
+			copy(t.row(at), t.row(next))
+			t.Label[at] = t.Label[next]
+			at = next
+		}
+		copy(t.row(at), kept)
+		t.Label[at] = label
+	}
 }
 
 // choose fills rows with those of this host at the places from one to before
