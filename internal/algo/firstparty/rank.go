@@ -33,7 +33,7 @@ func (s Scored) Score() float32 {
 	return math.Float32frombits(^b)
 }
 
-// Sorted is list sorted by radix, in the memory of list or in other.
+// Sorted is list sorted by radix. The order in list itself is lost.
 func Sorted(list []Scored) []Scored {
 	other := make([]Scored, len(list))
 	for shift := 0; shift < 33; shift += 11 {

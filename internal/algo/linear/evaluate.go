@@ -13,8 +13,8 @@ const evalRows = 256 // of a piece of a table that is scored
 
 // score calls do with the scores of t's first rows by outputs [first, first+n) of
 // weights, piece by piece, by several goroutines: p has the labels of the rows from
-// one on, and their scores, output o of row i being p.scores[i*stride+o]. Only every
-// so-manieth piece is scored. It gives the goroutines' parts.
+// one on, and their scores, output o of row i being p.scores[i*stride+o]. Of the
+// pieces only each every-th is scored. It gives the parts of the goroutines.
 func (w *work) score(t *table, rows, every int, weights []float32, first, n int, do func(piece, from int, p *part, stride int)) []*part {
 	pieces := (rows + evalRows*every - 1) / (evalRows * every)
 	rooms, all := make(chan *part, w.pool.threads), make([]*part, w.pool.threads)

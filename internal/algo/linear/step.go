@@ -109,7 +109,7 @@ func (w *work) together(step, b, rows int, losses []float64) (stop bool, err err
 // denseParts fills parts from the rows of a dense table.
 func (w *work) denseParts(t *table) {
 	rows := len(w.rows)
-	n := max(1, min((rows+partRows-1)/partRows, maxParts, partWeights/(w.outputs*w.width)))
+	n := max(1, min((rows+partRows-1)/partRows, maxParts, partWeights/(w.outputs*w.row)))
 	w.parts = resize(w.parts, n)
 	stride := stride(w.outputs)
 	w.turned = turn(w.turned, w.weights, w.outputs, w.width, stride)
