@@ -39,6 +39,7 @@ func main() {
 	dot64()
 	dotDouble()
 	axpyDouble()
+	updateTwo()
 	leastScore()
 	notAboveLimit()
 	exponential("exp", "exp writes e^x[i] into dst.", false)

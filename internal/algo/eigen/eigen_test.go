@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -78,7 +79,7 @@ func TestTop(t *testing.T) {
 			slices.Reverse(sorted)
 			norm := max(math.Abs(sorted[0]), math.Abs(sorted[n-1]), 1e-300)
 			for _, k := range []int{1, min(7, n), n} {
-				got, vectors, err := Top(t.Context(), slices.Clone(a), n, k)
+				got, vectors, err := Top(t.Context(), 1, slices.Clone(a), n, k)
 				if err != nil || len(got) != k || len(vectors) != k {
 					t.Fatalf("%d values, %d vectors, %v", len(got), len(vectors), err)
 				}
@@ -112,13 +113,13 @@ func TestNotFinite(t *testing.T) {
 	for _, bad := range []float64{math.NaN(), math.Inf(1)} {
 		a := make([]float64, 100*100)
 		a[33] = bad
-		if _, _, err := Top(t.Context(), a, 100, 2); !errors.Is(err, ErrNotFinite) {
+		if _, _, err := Top(t.Context(), 1, a, 100, 2); !errors.Is(err, ErrNotFinite) {
 			t.Errorf("%v: %v", bad, err)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := Top(ctx, with(make([]float64, 100)), 100, 2); !errors.Is(err, context.Canceled) {
+	if _, _, err := Top(ctx, 2, with(make([]float64, 100)), 100, 2); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
@@ -135,7 +136,7 @@ func BenchmarkTop(b *testing.B) {
 		}
 		b.Run(fmt.Sprintf("%d", n), func(b *testing.B) {
 			for b.Loop() {
-				if _, _, err := Top(b.Context(), slices.Clone(a), n, n/20); err != nil {
+				if _, _, err := Top(b.Context(), runtime.GOMAXPROCS(0), slices.Clone(a), n, n/20); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -27,6 +27,9 @@ func exp(dst, x []float32)                     { expScalar(dst, x) }
 func sigmoid(dst, x []float32)                 { sigmoidScalar(dst, x) }
 func dotDouble(a, b []float64) float64         { return dotDoubleScalar(a, b) }
 func axpyDouble(alpha float64, x, y []float64) { axpyDoubleScalar(alpha, x, y) }
+func updateTwo(a, b, y, w, v, x []float64, by *[6]float64) (ax, bx float64) {
+	return updateTwoScalar(a, b, y, w, v, x, by)
+}
 func below(s, c []float32, limit float32, from int) int {
 	return belowScalar(s, c, limit, from)
 }
