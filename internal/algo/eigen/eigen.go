@@ -28,31 +28,31 @@ const small = 64
 // Top gives the k largest eigenvalues of the symmetric n×n matrix a, the largest
 // first, and orthonormal vectors to them, 1 ≤ k ≤ n. a is written over.
 //
-// The matrix is made tridiagonal by Householder's reflections; the vectors of
-// that are found by inverse iteration, those to eigenvalues that are close made
-// orthogonal to each other, and reflected back. Cost: O(n³) time, 4/3 n³
-// operations, and O(nk) memory. Errors: ErrNotFinite, and that of ctx.
+// The matrix is made tridiagonal by Householder's reflections; the values of that
+// are found by bisection where they are few, the vectors by inverse iteration,
+// those to eigenvalues that are close made orthogonal to each other, and reflected
+// back. Cost: O(n³) time, 4/3 n³ operations on up to threads goroutines, whose
+// number does not change the result, and O(nk) memory. Errors: ErrNotFinite, and
+// that of ctx.
 //
 // Source: Wilkinson, "The Algebraic Eigenvalue Problem", 1965, chapter 5;
-// LAPACK's dstein.
+// LAPACK's dstebz and dstein.
 func Top(ctx context.Context, threads int, a []float64, n, k int) (values []float64, vectors [][]float64, err error) {
-	most := 0.0
-	for _, v := range a {
-		if v-v != 0 { // NaN and infinity
-			return nil, nil, ErrNotFinite
+	rowMost := make([]float64, n)
+	vec.Stretches(threads, n, someRows, func(_, from, to int) {
+		for i := from; i < to; i++ {
+			rowMost[i] = magnitude(a[i*n : (i+1)*n])
 		}
-		most = max(most, math.Abs(v))
+	})
+	most := magnitude(rowMost)
+	if math.IsInf(most, 0) {
+		return nil, nil, ErrNotFinite
 	}
 	// Near 1 nothing overflows, here or in gonum, whose own scaling panics.
 	_, exp := math.Frexp(most)
-	down := math.Ldexp(1, -exp)
-	for i, v := range a {
-		if exp > 1000 || exp < -1000 { // down may be infinite, or not exact
-			a[i] = math.Ldexp(v, -exp)
-		} else {
-			a[i] = v * down
-		}
-	}
+	vec.Stretches(threads, n, someRows, func(_, from, to int) {
+		shift(a[from*n:to*n], -exp)
+	})
 	if values, vectors, err = top(ctx, threads, a, n, k); err != nil {
 		return nil, nil, err
 	}
@@ -60,6 +60,33 @@ func Top(ctx context.Context, threads int, a []float64, n, k int) (values []floa
 		values[j] = math.Ldexp(v, exp)
 	}
 	return values, vectors, nil
+}
+
+// someRows are looked through by one goroutine at a time.
+const someRows = 64
+
+// magnitude is the largest magnitude of x, infinity where one is NaN.
+func magnitude(x []float64) float64 {
+	const inf = 0x7ff << 52
+	most := uint64(0)
+	for _, v := range x {
+		most = max(most, math.Float64bits(v)&^(1<<63)) // which are in the order of the magnitudes
+	}
+	return math.Float64frombits(min(most, inf))
+}
+
+// shift multiplies x by 2^exp.
+func shift(x []float64, exp int) {
+	by := math.Ldexp(1, exp)
+	if exact := math.Abs(float64(exp)) < 1000; !exact {
+		for i, v := range x {
+			x[i] = math.Ldexp(v, exp)
+		}
+		return
+	}
+	for i, v := range x {
+		x[i] = v * by
+	}
 }
 
 // top is Top for numbers up to 1.
@@ -82,12 +109,16 @@ func top(ctx context.Context, threads int, a []float64, n, k int) (values []floa
 	if err != nil {
 		return nil, nil, err
 	}
-	sorted, rest := slices.Clone(t.d), slices.Clone(t.e)
-	if !(gonum.Implementation{}).Dsterf(n, sorted, rest) {
-		return again()
-	}
-	for j := range k {
-		values = append(values, sorted[n-1-j])
+	if few*k <= n {
+		values = t.largest(threads, k)
+	} else {
+		sorted, rest := slices.Clone(t.d), slices.Clone(t.e)
+		if !(gonum.Implementation{}).Dsterf(n, sorted, rest) {
+			return again()
+		}
+		for j := range k {
+			values = append(values, sorted[n-1-j])
+		}
 	}
 	if vectors = t.vectors(values); vectors == nil {
 		return again()
@@ -104,6 +135,9 @@ func top(ctx context.Context, threads int, a []float64, n, k int) (values []floa
 	})
 	return values, vectors, ctx.Err()
 }
+
+// few is what part of the values are found one by one faster than all at once.
+const few = 6
 
 // someVectors are reflected back at a time, by one goroutine: as many as the
 // second cache holds.

@@ -19,6 +19,7 @@ const (
 	stripRows  = 8 * gramDeep
 	someRows   = 32 // that one goroutine makes at a time
 	someTiles  = 4  // that one goroutine sums at a time
+	mirrorRows = 32
 )
 
 var grams = sync.Pool{New: func() any { return new(gram) }}
@@ -68,11 +69,15 @@ func GramOf(threads int, c []float64, m, k int, fill func(i int, dst []float32))
 		})
 		Parallel(threads, len(g.items), g.sum)
 	}
-	for i := range k {
-		for j := range i {
-			c[i*k+j] = c[j*k+i]
+	Stretches(threads, k, mirrorRows, func(_, from, to int) {
+		for first := 0; first < to; first += mirrorRows { // a square at a time, which the first cache holds
+			for i := max(from, first+1); i < to; i++ {
+				for j := first; j < min(first+mirrorRows, i); j++ {
+					c[i*k+j] = c[j*k+i]
+				}
+			}
 		}
-	}
+	})
 	g.c = nil
 	grams.Put(g)
 }
