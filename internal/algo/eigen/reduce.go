@@ -5,9 +5,6 @@ package eigen
 import (
 	"context"
 	"math"
-	"runtime"
-	"sync"
-	"sync/atomic"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
@@ -17,7 +14,7 @@ import (
 const (
 	parts     = 8
 	partRows  = 8   // in a row, an even number
-	partsFrom = 160 // rows; fewer are one part
+	partsFrom = 256 // rows; fewer are one part, and one goroutine's
 )
 
 // reduction is a matrix on its way to be tridiagonal: A - vwᵀ - wvᵀ, of which the
@@ -43,9 +40,8 @@ func (t tridiagonal) reduce(ctx context.Context, threads int, a []float64, n int
 	for part := range r.sums {
 		r.sums[part] = make([]float64, n)
 	}
-	if n > partsFrom {
-		defer r.team.start(threads, r.pass)()
-	}
+	r.team.threads, r.team.part = min(max(threads, 1), parts), func(part int) { r.take(part, parts) }
+	defer r.team.dismiss()
 	for i := n - 1; i > 0; i-- {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -79,8 +75,6 @@ func (t tridiagonal) reduce(ctx context.Context, threads int, a []float64, n int
 	t.d[0] = a[0]
 	return tau, nil
 }
-
-func (r *reduction) pass(part int) { r.take(part, parts) }
 
 // take does part of a step, of so many parts.
 func (r *reduction) take(part, of int) {
@@ -133,66 +127,4 @@ func reflect(x []float64) (last, tau float64) {
 	}
 	x[end] = 1
 	return last, tau
-}
-
-// team is goroutines that do the parts of one thing after another, each short. A
-// goroutine that is not there when one begins holds up nothing: the others do its
-// parts.
-type team struct {
-	threads int
-	part    func(part int)
-	step    atomic.Int64 // what is done now, from 1 on
-	claimed [parts]atomic.Int64
-	done    atomic.Int64 // parts of all steps
-	over    atomic.Bool
-}
-
-// patience is how often a goroutine looks for what comes next before it lets
-// others run: some microseconds, which is what it mostly takes.
-const patience = 2000
-
-// start gathers the team; stop sends it away.
-func (t *team) start(threads int, part func(part int)) (stop func()) {
-	t.threads, t.part = min(max(threads, 1), parts), part
-	var wait sync.WaitGroup
-	for worker := 1; worker < t.threads; worker++ {
-		wait.Go(func() {
-			for seen, tries := int64(0), 0; !t.over.Load(); tries++ {
-				if step := t.step.Load(); step > seen {
-					t.take(worker, step)
-					seen, tries = step, 0
-				} else if tries > patience {
-					runtime.Gosched()
-				}
-			}
-		})
-	}
-	return func() {
-		t.over.Store(true)
-		wait.Wait()
-	}
-}
-
-// do does all parts once.
-func (t *team) do() {
-	step := t.step.Add(1)
-	t.take(0, step)
-	for tries := 0; t.done.Load() < step*parts; tries++ {
-		if tries > patience {
-			runtime.Gosched()
-		}
-	}
-}
-
-// take does the parts of worker, which are the same in all steps so that they are
-// in its cache, and then what the others have not begun.
-func (t *team) take(worker int, step int64) {
-	for turn := range t.threads {
-		for part := (worker + turn) % t.threads; part < parts; part += t.threads {
-			if t.claimed[part].CompareAndSwap(step-1, step) {
-				t.part(part)
-				t.done.Add(1)
-			}
-		}
-	}
 }
