@@ -98,7 +98,10 @@ func (g *gram) plan() {
 func (g *gram) sum(worker, item int) {
 	w := &g.tiles[worker]
 	col, first := g.items[item][0]*g.cols, g.items[item][1]
-	end := min(col+g.cols, g.k)
+	end, wide := min(col+g.cols, g.k), g.cols
+	if end-col <= 16 {
+		wide = 16
+	}
 	for from := 0; from < g.have; from += gramDeep {
 		part := g.strip[from*g.ld:]
 		deep := min(gramDeep, g.have-from)
@@ -106,7 +109,7 @@ func (g *gram) sum(worker, item int) {
 		last := count == partsTogether-1 || from+deep == g.have
 		for t := first; t < first+someTiles && t*g.rows < end; t++ {
 			row, sums := t*g.rows, &w[t-first]
-			tile(g.cols, deep, part[row:], 1, g.ld, part[col:], g.ld, sums[:], g.cols, count > 0)
+			tile(wide, deep, part[row:], 1, g.ld, part[col:], g.ld, sums[:], g.cols, count > 0)
 			for i := row; last && i < min(row+g.rows, end); i++ {
 				j := max(col, i) // what is left of the diagonal is its mirror's
 				accumulate(sums[(i-row)*g.cols+j-col:(i-row)*g.cols+end-col], g.c[i*g.k+j:i*g.k+end])
