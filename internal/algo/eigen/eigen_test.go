@@ -10,7 +10,9 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"gonum.org/v1/gonum/floats"
 )
@@ -63,6 +65,7 @@ func TestTop(t *testing.T) {
 		"apart":              spread(150, func(i int) float64 { return float64(i) - 20 }),
 		"falling":            spread(200, func(i int) float64 { return math.Pow(0.7, float64(i)) }),
 		"of low rank":        spread(120, func(i int) float64 { return max(0, 5-float64(i)) }),
+		"many, of low rank":  spread(partsFrom+45, func(i int) float64 { return max(0, 5-float64(i)) }),
 		"all equal":          spread(100, func(int) float64 { return 2 }),
 		"in groups":          spread(130, func(i int) float64 { return float64(i / 13) }),
 		"all 0":              spread(90, func(int) float64 { return 0 }),
@@ -106,6 +109,68 @@ func TestTop(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestThreads: the bits of the result hang on the matrix alone.
+func TestThreads(t *testing.T) {
+	const n = 2*partsFrom + 7
+	values := make([]float64, n)
+	for i := range values {
+		values[i] = 1 / (1 + float64(i))
+	}
+	a := with(values)
+	left := slices.Clone(a)
+	if _, err := (tridiagonal{make([]float64, n), make([]float64, n-1)}).reduce(t.Context(), 2, left, n); err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		if !slices.Equal(left[i*n+i+1:(i+1)*n], a[i*n+i+1:(i+1)*n]) {
+			t.Fatalf("row %d is written over above the diagonal, which is what is left where inverse iteration fails", i)
+		}
+	}
+	var first []float64
+	for _, threads := range []int{1, 2, 3, 20} {
+		got, vectors, err := Top(t.Context(), threads, slices.Clone(a), n, 9)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for j, v := range got {
+			if math.Abs(v-values[j]) > 1e-13 {
+				t.Errorf("value %d is %v, want %v", j, v, values[j])
+			}
+		}
+		for _, v := range vectors {
+			got = append(got, v...)
+		}
+		if first == nil {
+			first = got
+		}
+		if !slices.Equal(got, first) {
+			t.Errorf("%d threads give other bits", threads)
+		}
+	}
+}
+
+// TestTeam: every part of every step is done once, also where a goroutine is late
+// and the team does without for a while.
+func TestTeam(t *testing.T) {
+	var did [parts]atomic.Int64
+	var step int64
+	team := team{threads: 3}
+	team.part = func(part int) {
+		if did[part].Add(1); step < 3 && part == 1 && team.over != nil {
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	defer team.dismiss()
+	for step = range 300 {
+		team.do()
+		for part := range did {
+			if n := did[part].Load(); n != step+1 {
+				t.Fatalf("part %d was done %d times in %d steps", part, n, step+1)
+			}
+		}
 	}
 }
 
