@@ -921,6 +921,19 @@ dotDoubleavx512:
 
 dotDoubleavx512Done:
 	ADDQ $0x20, DX
+	SUBQ $0x08, DX
+	JB   dotDoubleEightavx512Done
+
+dotDoubleEightavx512:
+	VMOVUPD     (AX), Z10
+	VFMADD231PD (CX), Z10, Z0
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	SUBQ        $0x08, DX
+	JAE         dotDoubleEightavx512
+
+dotDoubleEightavx512Done:
+	ADDQ $0x08, DX
 	SUBQ $0x01, DX
 	JB   dotDoubleOneavx512Done
 
@@ -987,6 +1000,21 @@ dotDoubleavx2:
 
 dotDoubleavx2Done:
 	ADDQ $0x20, DX
+	SUBQ $0x08, DX
+	JB   dotDoubleEightavx2Done
+
+dotDoubleEightavx2:
+	VMOVUPD     (AX), Y10
+	VFMADD231PD (CX), Y10, Y0
+	VMOVUPD     32(AX), Y11
+	VFMADD231PD 32(CX), Y11, Y1
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	SUBQ        $0x08, DX
+	JAE         dotDoubleEightavx2
+
+dotDoubleEightavx2Done:
+	ADDQ $0x08, DX
 	SUBQ $0x01, DX
 	JB   dotDoubleOneavx2Done
 
@@ -1052,6 +1080,20 @@ axpyDoubleavx512:
 
 axpyDoubleavx512Done:
 	ADDQ $0x20, DX
+	SUBQ $0x08, DX
+	JB   axpyDoubleSomeavx512Done
+
+axpyDoubleSomeavx512:
+	VMOVUPD     (CX), Z1
+	VFMADD231PD (AX), Z0, Z1
+	VMOVUPD     Z1, (CX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	SUBQ        $0x08, DX
+	JAE         axpyDoubleSomeavx512
+
+axpyDoubleSomeavx512Done:
+	ADDQ $0x08, DX
 	SUBQ $0x01, DX
 	JB   axpyDoubleOneavx512Done
 
@@ -1097,6 +1139,20 @@ axpyDoubleavx2:
 
 axpyDoubleavx2Done:
 	ADDQ $0x10, DX
+	SUBQ $0x04, DX
+	JB   axpyDoubleSomeavx2Done
+
+axpyDoubleSomeavx2:
+	VMOVUPD     (CX), Y1
+	VFMADD231PD (AX), Y0, Y1
+	VMOVUPD     Y1, (CX)
+	ADDQ        $+32, AX
+	ADDQ        $+32, CX
+	SUBQ        $0x04, DX
+	JAE         axpyDoubleSomeavx2
+
+axpyDoubleSomeavx2Done:
+	ADDQ $0x04, DX
 	SUBQ $0x01, DX
 	JB   axpyDoubleOneavx2Done
 
