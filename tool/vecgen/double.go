@@ -9,7 +9,7 @@ import (
 )
 
 // dotDouble writes a product of float64: 32 sums, that of element i being i mod
-// 32; what is left at the end is added to the first of them.
+// 32, so long as there are eight; what is left is added to the first of them.
 func dotDouble() {
 	begin("dotDouble", "func(a, b []float64) float64", "dotDouble is the sum of a[i]*b[i].", "dotDoubleScalar")
 	form := func(label string, acc, rooms []reg.VecPhysical, width int, fold func()) {
@@ -24,6 +24,13 @@ func dotDouble() {
 				VFMADD231PD(at(b, 8*width*i), rooms[i%4], r)
 			}
 			advance(256, a, b)
+		})
+		loop("dotDoubleEight"+label, n, 8, func() {
+			for i, r := range acc[:8/width] {
+				VMOVUPD(at(a, 8*width*i), rooms[i])
+				VFMADD231PD(at(b, 8*width*i), rooms[i], r)
+			}
+			advance(64, a, b)
 		})
 		loop("dotDoubleOne"+label, n, 1, func() {
 			VMOVSD(at(a, 0), reg.X10)
@@ -79,6 +86,12 @@ func axpyDouble() {
 				VMOVUPD(r, at(y, 8*width*i))
 			}
 			advance(32*width, x, y)
+		})
+		loop("axpyDoubleSome"+label, n, width, func() {
+			VMOVUPD(at(y, 0), rooms[0])
+			VFMADD231PD(at(x, 0), a, rooms[0])
+			VMOVUPD(rooms[0], at(y, 0))
+			advance(8*width, x, y)
 		})
 		loop("axpyDoubleOne"+label, n, 1, func() {
 			VMOVSD(at(y, 0), reg.X1)

@@ -39,6 +39,7 @@ func main() {
 	dot64()
 	dotDouble()
 	axpyDouble()
+	updateTwo()
 	leastScore()
 	notAboveLimit()
 	exponential()

@@ -28,27 +28,32 @@ const small = 64
 // Top gives the k largest eigenvalues of the symmetric n×n matrix a, the largest
 // first, and orthonormal vectors to them, 1 ≤ k ≤ n. a is written over.
 //
-// The matrix is made tridiagonal by Householder's reflections; the vectors of
-// that are found by inverse iteration, those to eigenvalues that are close made
-// orthogonal to each other, and reflected back. Cost: O(n³) time, 4/3 n³
-// operations, and O(nk) memory. Errors: ErrNotFinite, and that of ctx.
+// The matrix is made tridiagonal by Householder's reflections; the values of that
+// are found by bisection where they are few, the vectors by inverse iteration,
+// those to eigenvalues that are close made orthogonal to each other, and reflected
+// back. Cost: O(n³) time, 4/3 n³ operations on up to threads goroutines, whose
+// number does not change the result, and O(nk) memory. Errors: ErrNotFinite, and
+// that of ctx.
 //
 // Source: Wilkinson, "The Algebraic Eigenvalue Problem", 1965, chapter 5;
-// LAPACK's dstein.
-func Top(ctx context.Context, a []float64, n, k int) (values []float64, vectors [][]float64, err error) {
-	most := 0.0
-	for _, v := range a {
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return nil, nil, ErrNotFinite
+// LAPACK's dstebz and dstein.
+func Top(ctx context.Context, threads int, a []float64, n, k int) (values []float64, vectors [][]float64, err error) {
+	rowMost := make([]float64, n)
+	vec.Stretches(threads, n, someRows, func(_, from, to int) {
+		for i := from; i < to; i++ {
+			rowMost[i] = magnitude(a[i*n : (i+1)*n])
 		}
-		most = max(most, math.Abs(v))
+	})
+	most := magnitude(rowMost)
+	if math.IsInf(most, 0) {
+		return nil, nil, ErrNotFinite
 	}
 	// Near 1 nothing overflows, here or in gonum, whose own scaling panics.
 	_, exp := math.Frexp(most)
-	for i, v := range a {
-		a[i] = math.Ldexp(v, -exp)
-	}
-	if values, vectors, err = top(ctx, a, n, k); err != nil {
+	vec.Stretches(threads, n, someRows, func(_, from, to int) {
+		shift(a[from*n:to*n], -exp)
+	})
+	if values, vectors, err = top(ctx, threads, a, n, k); err != nil {
 		return nil, nil, err
 	}
 	for j, v := range values {
@@ -57,36 +62,86 @@ func Top(ctx context.Context, a []float64, n, k int) (values []float64, vectors 
 	return values, vectors, nil
 }
 
+// someRows are looked through by one goroutine at a time.
+const someRows = 64
+
+// magnitude is the largest magnitude of x, infinity where one is NaN.
+func magnitude(x []float64) float64 {
+	const inf = 0x7ff << 52
+	most := uint64(0)
+	for _, v := range x {
+		most = max(most, math.Float64bits(v)&^(1<<63)) // which are in the order of the magnitudes
+	}
+	return math.Float64frombits(min(most, inf))
+}
+
+// shift multiplies x by 2^exp.
+func shift(x []float64, exp int) {
+	by := math.Ldexp(1, exp)
+	if exact := math.Abs(float64(exp)) < 1000; !exact {
+		for i, v := range x {
+			x[i] = math.Ldexp(v, exp)
+		}
+		return
+	}
+	for i, v := range x {
+		x[i] = v * by
+	}
+}
+
 // top is Top for numbers up to 1.
-func top(ctx context.Context, a []float64, n, k int) (values []float64, vectors [][]float64, err error) {
+func top(ctx context.Context, threads int, a []float64, n, k int) (values []float64, vectors [][]float64, err error) {
 	if n <= small {
 		return all(a, n, k)
 	}
-	whole := slices.Clone(a)
+	diagonal := make([]float64, n) // which, with the upper half, is what all starts from
+	for i := range diagonal {
+		diagonal[i] = a[i*n+i]
+	}
+	again := func() ([]float64, [][]float64, error) {
+		for i, v := range diagonal {
+			a[i*n+i] = v
+		}
+		return all(a, n, k)
+	}
 	t := tridiagonal{d: make([]float64, n), e: make([]float64, n-1)}
-	tau, err := t.reduce(ctx, a, n)
+	tau, err := t.reduce(ctx, threads, a, n)
 	if err != nil {
 		return nil, nil, err
 	}
-	sorted, rest := slices.Clone(t.d), slices.Clone(t.e)
-	if !(gonum.Implementation{}).Dsterf(n, sorted, rest) {
-		return all(whole, n, k)
-	}
-	for j := range k {
-		values = append(values, sorted[n-1-j])
-	}
-	if vectors = t.vectors(values); vectors == nil {
-		return all(whole, n, k)
-	}
-	for _, x := range vectors {
-		for i := 1; i < n; i++ {
-			if v := a[i*n : i*n+i]; tau[i] != 0 {
-				vec.AxpyDouble(-tau[i]*vec.DotDouble(v, x), v, x)
-			}
+	if few*k <= n {
+		values = t.largest(threads, k)
+	} else {
+		sorted, rest := slices.Clone(t.d), slices.Clone(t.e)
+		if !(gonum.Implementation{}).Dsterf(n, sorted, rest) {
+			return again()
+		}
+		for j := range k {
+			values = append(values, sorted[n-1-j])
 		}
 	}
+	if vectors = t.vectors(values); vectors == nil {
+		return again()
+	}
+	vec.Stretches(threads, k, someVectors, func(_, from, to int) {
+		for i := 1; i < n; i++ {
+			v := a[i*n : i*n+i]
+			for _, x := range vectors[from:to] {
+				if tau[i] != 0 {
+					vec.AxpyDouble(-tau[i]*vec.DotDouble(v, x), v, x)
+				}
+			}
+		}
+	})
 	return values, vectors, ctx.Err()
 }
+
+// few is what part of the values are found one by one faster than all at once.
+const few = 6
+
+// someVectors are reflected back at a time, by one goroutine: as many as the
+// second cache holds.
+const someVectors = 8
 
 // all is Top by gonum.
 func all(a []float64, n, k int) (values []float64, vectors [][]float64, err error) {
@@ -106,68 +161,6 @@ func all(a []float64, n, k int) (values []float64, vectors [][]float64, err erro
 
 // tridiagonal is a symmetric matrix with d on the diagonal and e beside it.
 type tridiagonal struct{ d, e []float64 }
-
-// reduce makes a tridiagonal by reflections I - tau[i]·vvᵀ, where v is left in the
-// first i numbers of row i of a; only the lower half of a is looked at.
-func (t tridiagonal) reduce(ctx context.Context, a []float64, n int) (tau []float64, err error) {
-	tau = make([]float64, n)
-	p := make([]float64, n)
-	for i := n - 1; i > 0; i-- {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		t.d[i] = a[i*n+i]
-		v := a[i*n : i*n+i]
-		if t.e[i-1], tau[i] = reflect(v); tau[i] == 0 {
-			continue
-		}
-		// p = tau·A·v, and from it w = p - tau/2·(p·v)·v; A becomes A - vwᵀ - wvᵀ.
-		p := p[:i]
-		clear(p)
-		for r := range i {
-			row := a[r*n : r*n+r]
-			vec.AxpyDouble(v[r], row, p)
-			p[r] += vec.DotDouble(row, v) + a[r*n+r]*v[r]
-		}
-		for r := range p {
-			p[r] *= tau[i]
-		}
-		vec.AxpyDouble(-tau[i]/2*vec.DotDouble(p, v), v, p)
-		for r := range i {
-			row := a[r*n : r*n+r+1]
-			vec.AxpyDouble(-v[r], p[:r+1], row)
-			vec.AxpyDouble(-p[r], v[:r+1], row)
-		}
-	}
-	t.d[0] = a[0]
-	return tau, nil
-}
-
-// reflect makes x the vector v of the reflection that leaves of x nothing but its
-// last number, which becomes last.
-func reflect(x []float64) (last, tau float64) {
-	end := len(x) - 1
-	most := 0.0
-	for _, v := range x[:end] {
-		most = max(most, math.Abs(v))
-	}
-	if most == 0 {
-		return x[end], 0
-	}
-	most = max(most, math.Abs(x[end]))
-	norm := 0.0
-	for _, v := range x { // squares of small numbers would be 0
-		norm += v / most * (v / most)
-	}
-	last = -math.Copysign(most*math.Sqrt(norm), x[end])
-	tau = (last - x[end]) / last
-	scale := x[end] - last
-	for i := range end {
-		x[i] /= scale
-	}
-	x[end] = 1
-	return last, tau
-}
 
 // norm is the largest sum of magnitudes of a row.
 func (t tridiagonal) norm() float64 {

@@ -8,8 +8,11 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"gonum.org/v1/gonum/floats"
 )
@@ -62,6 +65,7 @@ func TestTop(t *testing.T) {
 		"apart":              spread(150, func(i int) float64 { return float64(i) - 20 }),
 		"falling":            spread(200, func(i int) float64 { return math.Pow(0.7, float64(i)) }),
 		"of low rank":        spread(120, func(i int) float64 { return max(0, 5-float64(i)) }),
+		"many, of low rank":  spread(partsFrom+45, func(i int) float64 { return max(0, 5-float64(i)) }),
 		"all equal":          spread(100, func(int) float64 { return 2 }),
 		"in groups":          spread(130, func(i int) float64 { return float64(i / 13) }),
 		"all 0":              spread(90, func(int) float64 { return 0 }),
@@ -78,7 +82,7 @@ func TestTop(t *testing.T) {
 			slices.Reverse(sorted)
 			norm := max(math.Abs(sorted[0]), math.Abs(sorted[n-1]), 1e-300)
 			for _, k := range []int{1, min(7, n), n} {
-				got, vectors, err := Top(t.Context(), slices.Clone(a), n, k)
+				got, vectors, err := Top(t.Context(), 1, slices.Clone(a), n, k)
 				if err != nil || len(got) != k || len(vectors) != k {
 					t.Fatalf("%d values, %d vectors, %v", len(got), len(vectors), err)
 				}
@@ -108,17 +112,79 @@ func TestTop(t *testing.T) {
 	}
 }
 
+// TestThreads: the bits of the result hang on the matrix alone.
+func TestThreads(t *testing.T) {
+	const n = 2*partsFrom + 7
+	values := make([]float64, n)
+	for i := range values {
+		values[i] = 1 / (1 + float64(i))
+	}
+	a := with(values)
+	left := slices.Clone(a)
+	if _, err := (tridiagonal{make([]float64, n), make([]float64, n-1)}).reduce(t.Context(), 2, left, n); err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		if !slices.Equal(left[i*n+i+1:(i+1)*n], a[i*n+i+1:(i+1)*n]) {
+			t.Fatalf("row %d is written over above the diagonal, which is what is left where inverse iteration fails", i)
+		}
+	}
+	var first []float64
+	for _, threads := range []int{1, 2, 3, 20} {
+		got, vectors, err := Top(t.Context(), threads, slices.Clone(a), n, 9)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for j, v := range got {
+			if math.Abs(v-values[j]) > 1e-13 {
+				t.Errorf("value %d is %v, want %v", j, v, values[j])
+			}
+		}
+		for _, v := range vectors {
+			got = append(got, v...)
+		}
+		if first == nil {
+			first = got
+		}
+		if !slices.Equal(got, first) {
+			t.Errorf("%d threads give other bits", threads)
+		}
+	}
+}
+
+// TestTeam: every part of every step is done once, also where a goroutine is late
+// and the team does without for a while.
+func TestTeam(t *testing.T) {
+	var did [parts]atomic.Int64
+	var step int64
+	team := team{threads: 3}
+	team.part = func(part int) {
+		if did[part].Add(1); step < 3 && part == 1 && team.over != nil {
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	defer team.dismiss()
+	for step = range 300 {
+		team.do()
+		for part := range did {
+			if n := did[part].Load(); n != step+1 {
+				t.Fatalf("part %d was done %d times in %d steps", part, n, step+1)
+			}
+		}
+	}
+}
+
 func TestNotFinite(t *testing.T) {
 	for _, bad := range []float64{math.NaN(), math.Inf(1)} {
 		a := make([]float64, 100*100)
 		a[33] = bad
-		if _, _, err := Top(t.Context(), a, 100, 2); !errors.Is(err, ErrNotFinite) {
+		if _, _, err := Top(t.Context(), 1, a, 100, 2); !errors.Is(err, ErrNotFinite) {
 			t.Errorf("%v: %v", bad, err)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := Top(ctx, with(make([]float64, 100)), 100, 2); !errors.Is(err, context.Canceled) {
+	if _, _, err := Top(ctx, 2, with(make([]float64, 100)), 100, 2); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
@@ -135,7 +201,7 @@ func BenchmarkTop(b *testing.B) {
 		}
 		b.Run(fmt.Sprintf("%d", n), func(b *testing.B) {
 			for b.Loop() {
-				if _, _, err := Top(b.Context(), slices.Clone(a), n, n/20); err != nil {
+				if _, _, err := Top(b.Context(), runtime.GOMAXPROCS(0), slices.Clone(a), n, n/20); err != nil {
 					b.Fatal(err)
 				}
 			}

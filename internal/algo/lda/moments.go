@@ -154,7 +154,7 @@ func (m *moments) within(ctx context.Context, q []float32, width, k int) (z []fl
 			square[i*width+j] = (float64(product[i*width+j]) + float64(product[j*width+i])) / 2
 		}
 	}
-	values, vectors, err := eigen.Top(ctx, square, width, min(k, width))
+	values, vectors, err := eigen.Top(ctx, m.threads, square, width, min(k, width))
 	return z, values, columns(vectors, width), err
 }
 
@@ -191,7 +191,7 @@ func (m *moments) orthonormal(ctx context.Context, z []float32, width int) (q []
 		vec.Scale(1/most, z)
 		gram := make([]float64, width*width)
 		vec.GramOf(m.threads, gram, words, width, func(i int, dst []float32) { copy(dst, z[i*width:(i+1)*width]) })
-		values, vectors, err := eigen.Top(ctx, gram, width, width)
+		values, vectors, err := eigen.Top(ctx, m.threads, gram, width, width)
 		if err != nil {
 			return nil, 0, err
 		}

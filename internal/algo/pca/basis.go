@@ -86,7 +86,7 @@ func orthonormalize(basis [][]float64, v []float64) bool {
 // largest first, and their vectors; of a matrix that is not finite the value
 // infinity and no vector, which vanishing finds. a is written over.
 func topEigen(t *table, a []float64, n, k int) (values []float64, vectors [][]float64, err error) {
-	values, vectors, err = eigen.Top(t.ctx, a, n, k)
+	values, vectors, err = eigen.Top(t.ctx, t.threads, a, n, k)
 	if errors.Is(err, eigen.ErrNotFinite) {
 		return []float64{math.Inf(1)}, nil, nil
 	}

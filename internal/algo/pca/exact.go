@@ -39,10 +39,8 @@ func exact(t *table, k int) (*basis, error) {
 	if err := t.peers.SumFloats(t.ctx, scatter); err != nil {
 		return nil, fmt.Errorf("add up the products: %w", err)
 	}
-	for i, a := range t.rest {
-		for j, b := range t.rest {
-			scatter[i*d+j] -= float64(t.all) * a * b
-		}
+	for i, v := range t.rest {
+		vec.AxpyDouble(-float64(t.all)*v, t.rest, scatter[i*d:(i+1)*d])
 	}
 	values, vectors, err := topEigen(t, scatter, d, k)
 	if err != nil {

@@ -11,14 +11,16 @@ func Gram(c []float64, a []float32, m, k int) {
 }
 
 // Rows of A are made strips of at most stripRows, whose memory is some stripBytes,
-// and summed by parts of gramDeep: in float32 within a part, in float64 over
-// them.
+// and summed by parts of gramDeep: in float32 within a part, the sums of
+// partsTogether parts in float32, too, and all of those in float64.
 const (
-	gramDeep   = 256
-	stripBytes = 2 << 20
-	stripRows  = 8 * gramDeep
-	someRows   = 32 // that one goroutine makes at a time
-	someTiles  = 4  // that one goroutine sums at a time
+	gramDeep      = 256
+	partsTogether = 4
+	stripBytes    = 2 << 20
+	stripRows     = 8 * gramDeep
+	someRows      = 32 // that one goroutine makes at a time
+	someTiles     = 4  // that one goroutine sums at a time
+	mirrorRows    = 32
 )
 
 var grams = sync.Pool{New: func() any { return new(gram) }}
@@ -31,7 +33,7 @@ type gram struct {
 	ld         int // of a strip
 	strip      []float32
 	have       int // rows of the strip
-	tiles      [][12 * 32]float32
+	tiles      [][someTiles][12 * 32]float32
 	items      [][2]int // panel of columns, first tile of rows
 }
 
@@ -48,12 +50,12 @@ func GramOf(threads int, c []float64, m, k int, fill func(i int, dst []float32))
 	g := grams.Get().(*gram)
 	g.c, g.k = c, k
 	g.rows, g.cols = shape()
-	g.ld = (k+g.cols-1)/g.cols*g.cols + 16 // and no power of 2, whose rows meet in the first cache
-	parts := min(max(stripBytes/(4*g.ld*gramDeep), 1), stripRows/gramDeep)
+	g.ld = (k+g.cols-1)/g.cols*g.cols + 16                                      // and no power of 2, whose rows meet in the first cache
+	parts := min(max(stripBytes/(4*Stride(k)*gramDeep), 1), stripRows/gramDeep) // which hangs on k alone
 	strip := min(m, parts*gramDeep)
 	g.strip = grow(g.strip, strip*g.ld+16)
 	for len(g.tiles) < max(threads, 1) {
-		g.tiles = append(g.tiles, [12 * 32]float32{})
+		g.tiles = append(g.tiles, [someTiles][12 * 32]float32{})
 	}
 	g.plan()
 	if m*k*k < smallWork {
@@ -68,11 +70,15 @@ func GramOf(threads int, c []float64, m, k int, fill func(i int, dst []float32))
 		})
 		Parallel(threads, len(g.items), g.sum)
 	}
-	for i := range k {
-		for j := range i {
-			c[i*k+j] = c[j*k+i]
+	Stretches(threads, k, mirrorRows, func(_, from, to int) {
+		for first := 0; first < to; first += mirrorRows { // a square at a time, which the first cache holds
+			for i := max(from, first+1); i < to; i++ {
+				for j := first; j < min(first+mirrorRows, i); j++ {
+					c[i*k+j] = c[j*k+i]
+				}
+			}
 		}
-	}
+	})
 	g.c = nil
 	grams.Put(g)
 }
@@ -92,16 +98,21 @@ func (g *gram) plan() {
 func (g *gram) sum(worker, item int) {
 	w := &g.tiles[worker]
 	col, first := g.items[item][0]*g.cols, g.items[item][1]
-	end := min(col+g.cols, g.k)
+	end, wide := min(col+g.cols, g.k), g.cols
+	if end-col <= 16 {
+		wide = 16
+	}
 	for from := 0; from < g.have; from += gramDeep {
 		part := g.strip[from*g.ld:]
 		deep := min(gramDeep, g.have-from)
+		count := from / gramDeep % partsTogether
+		last := count == partsTogether-1 || from+deep == g.have
 		for t := first; t < first+someTiles && t*g.rows < end; t++ {
-			row := t * g.rows
-			tile(g.cols, deep, part[row:], 1, g.ld, part[col:], g.ld, w[:], g.cols, false)
-			for i := row; i < min(row+g.rows, end); i++ {
+			row, sums := t*g.rows, &w[t-first]
+			tile(wide, deep, part[row:], 1, g.ld, part[col:], g.ld, sums[:], g.cols, count > 0)
+			for i := row; last && i < min(row+g.rows, end); i++ {
 				j := max(col, i) // what is left of the diagonal is its mirror's
-				accumulate(w[(i-row)*g.cols+j-col:(i-row)*g.cols+end-col], g.c[i*g.k+j:i*g.k+end])
+				accumulate(sums[(i-row)*g.cols+j-col:(i-row)*g.cols+end-col], g.c[i*g.k+j:i*g.k+end])
 			}
 		}
 	}

@@ -921,6 +921,19 @@ dotDoubleavx512:
 
 dotDoubleavx512Done:
 	ADDQ $0x20, DX
+	SUBQ $0x08, DX
+	JB   dotDoubleEightavx512Done
+
+dotDoubleEightavx512:
+	VMOVUPD     (AX), Z10
+	VFMADD231PD (CX), Z10, Z0
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	SUBQ        $0x08, DX
+	JAE         dotDoubleEightavx512
+
+dotDoubleEightavx512Done:
+	ADDQ $0x08, DX
 	SUBQ $0x01, DX
 	JB   dotDoubleOneavx512Done
 
@@ -987,6 +1000,21 @@ dotDoubleavx2:
 
 dotDoubleavx2Done:
 	ADDQ $0x20, DX
+	SUBQ $0x08, DX
+	JB   dotDoubleEightavx2Done
+
+dotDoubleEightavx2:
+	VMOVUPD     (AX), Y10
+	VFMADD231PD (CX), Y10, Y0
+	VMOVUPD     32(AX), Y11
+	VFMADD231PD 32(CX), Y11, Y1
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	SUBQ        $0x08, DX
+	JAE         dotDoubleEightavx2
+
+dotDoubleEightavx2Done:
+	ADDQ $0x08, DX
 	SUBQ $0x01, DX
 	JB   dotDoubleOneavx2Done
 
@@ -1052,6 +1080,20 @@ axpyDoubleavx512:
 
 axpyDoubleavx512Done:
 	ADDQ $0x20, DX
+	SUBQ $0x08, DX
+	JB   axpyDoubleSomeavx512Done
+
+axpyDoubleSomeavx512:
+	VMOVUPD     (CX), Z1
+	VFMADD231PD (AX), Z0, Z1
+	VMOVUPD     Z1, (CX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	SUBQ        $0x08, DX
+	JAE         axpyDoubleSomeavx512
+
+axpyDoubleSomeavx512Done:
+	ADDQ $0x08, DX
 	SUBQ $0x01, DX
 	JB   axpyDoubleOneavx512Done
 
@@ -1097,6 +1139,20 @@ axpyDoubleavx2:
 
 axpyDoubleavx2Done:
 	ADDQ $0x10, DX
+	SUBQ $0x04, DX
+	JB   axpyDoubleSomeavx2Done
+
+axpyDoubleSomeavx2:
+	VMOVUPD     (CX), Y1
+	VFMADD231PD (AX), Y0, Y1
+	VMOVUPD     Y1, (CX)
+	ADDQ        $+32, AX
+	ADDQ        $+32, CX
+	SUBQ        $0x04, DX
+	JAE         axpyDoubleSomeavx2
+
+axpyDoubleSomeavx2Done:
+	ADDQ $0x04, DX
 	SUBQ $0x01, DX
 	JB   axpyDoubleOneavx2Done
 
@@ -1112,6 +1168,227 @@ axpyDoubleOneavx2:
 axpyDoubleOneavx2Done:
 	ADDQ $0x01, DX
 	VZEROUPPER
+	RET
+
+// func updateTwo(a []float64, b []float64, y []float64, w []float64, v []float64, x []float64, by *[6]float64) (ax float64, bx float64)
+// Requires: AVX, AVX512F, FMA3, SSE2
+TEXT ·updateTwo(SB), NOSPLIT, $0-168
+	CMPB ·level+0(SB), $0x01
+	JA   avx512
+	JE   avx2
+	JMP  ·updateTwoScalar(SB)
+
+avx512:
+	MOVQ         a_base+0(FP), AX
+	MOVQ         b_base+24(FP), CX
+	MOVQ         y_base+48(FP), DX
+	MOVQ         w_base+72(FP), BX
+	MOVQ         v_base+96(FP), SI
+	MOVQ         x_base+120(FP), DI
+	MOVQ         a_len+8(FP), R8
+	MOVQ         by+144(FP), R9
+	VBROADCASTSD (R9), Z0
+	VBROADCASTSD 8(R9), Z1
+	VBROADCASTSD 16(R9), Z2
+	VBROADCASTSD 24(R9), Z3
+	VBROADCASTSD 32(R9), Z4
+	VBROADCASTSD 40(R9), Z5
+	VXORPD       Y14, Y14, Y14
+	VXORPD       Y15, Y15, Y15
+	SUBQ         $0x08, R8
+	JB           updateTwoavx512Done
+
+updateTwoavx512:
+	VMOVUPD     (BX), Z9
+	VMOVUPD     (SI), Z10
+	VMOVUPD     (AX), Z7
+	VMOVUPD     (CX), Z8
+	VFMADD231PD Z9, Z0, Z7
+	VFMADD231PD Z9, Z2, Z8
+	VMOVUPD     (DX), Z9
+	VFMADD231PD Z10, Z1, Z7
+	VFMADD231PD Z10, Z3, Z8
+	VMOVUPD     (DI), Z10
+	VMOVUPD     Z7, (AX)
+	VMOVUPD     Z8, (CX)
+	VFMADD231PD Z7, Z4, Z9
+	VFMADD231PD Z10, Z7, Z14
+	VFMADD231PD Z8, Z5, Z9
+	VFMADD231PD Z10, Z8, Z15
+	VMOVUPD     Z9, (DX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	ADDQ        $+64, SI
+	ADDQ        $+64, DI
+	SUBQ        $0x08, R8
+	JAE         updateTwoavx512
+
+updateTwoavx512Done:
+	ADDQ          $0x08, R8
+	VEXTRACTF64X4 $0x01, Z14, Y6
+	VADDPD        Y6, Y14, Y14
+	VEXTRACTF128  $0x01, Y14, X6
+	VADDPD        X6, X14, X14
+	VUNPCKHPD     X14, X14, X6
+	VADDSD        X6, X14, X14
+	VEXTRACTF64X4 $0x01, Z15, Y6
+	VADDPD        Y6, Y15, Y15
+	VEXTRACTF128  $0x01, Y15, X6
+	VADDPD        X6, X15, X15
+	VUNPCKHPD     X15, X15, X6
+	VADDSD        X6, X15, X15
+	SUBQ          $0x01, R8
+	JB            updateTwoOneavx512Done
+
+updateTwoOneavx512:
+	VMOVSD      (BX), X9
+	VMOVSD      (SI), X10
+	VMOVSD      (AX), X7
+	VMOVSD      (CX), X8
+	VFMADD231SD X9, X0, X7
+	VFMADD231SD X9, X2, X8
+	VFMADD231SD X10, X1, X7
+	VFMADD231SD X10, X3, X8
+	VMOVSD      (DX), X9
+	VMOVSD      (DI), X10
+	VMOVSD      X7, (AX)
+	VMOVSD      X8, (CX)
+	VFMADD231SD X7, X4, X9
+	VFMADD231SD X8, X5, X9
+	VMOVSD      X9, (DX)
+	VFMADD231SD X10, X7, X14
+	VFMADD231SD X10, X8, X15
+	ADDQ        $+8, AX
+	ADDQ        $+8, CX
+	ADDQ        $+8, DX
+	ADDQ        $+8, BX
+	ADDQ        $+8, SI
+	ADDQ        $+8, DI
+	SUBQ        $0x01, R8
+	JAE         updateTwoOneavx512
+
+updateTwoOneavx512Done:
+	ADDQ  $0x01, R8
+	VZEROUPPER
+	MOVSD X14, ax+152(FP)
+	MOVSD X15, bx+160(FP)
+	RET
+
+avx2:
+	MOVQ         a_base+0(FP), AX
+	MOVQ         b_base+24(FP), CX
+	MOVQ         y_base+48(FP), DX
+	MOVQ         w_base+72(FP), BX
+	MOVQ         v_base+96(FP), SI
+	MOVQ         x_base+120(FP), DI
+	MOVQ         a_len+8(FP), R8
+	MOVQ         by+144(FP), R9
+	VBROADCASTSD (R9), Y0
+	VBROADCASTSD 8(R9), Y1
+	VBROADCASTSD 16(R9), Y2
+	VBROADCASTSD 24(R9), Y3
+	VBROADCASTSD 32(R9), Y4
+	VBROADCASTSD 40(R9), Y5
+	VXORPD       Y12, Y12, Y12
+	VXORPD       Y13, Y13, Y13
+	VXORPD       Y14, Y14, Y14
+	VXORPD       Y15, Y15, Y15
+	SUBQ         $0x08, R8
+	JB           updateTwoavx2Done
+
+updateTwoavx2:
+	VMOVUPD     (BX), Y9
+	VMOVUPD     (SI), Y10
+	VMOVUPD     (AX), Y7
+	VMOVUPD     (CX), Y8
+	VFMADD231PD Y9, Y0, Y7
+	VFMADD231PD Y9, Y2, Y8
+	VMOVUPD     (DX), Y9
+	VFMADD231PD Y10, Y1, Y7
+	VFMADD231PD Y10, Y3, Y8
+	VMOVUPD     (DI), Y10
+	VMOVUPD     Y7, (AX)
+	VMOVUPD     Y8, (CX)
+	VFMADD231PD Y7, Y4, Y9
+	VFMADD231PD Y10, Y7, Y12
+	VFMADD231PD Y8, Y5, Y9
+	VFMADD231PD Y10, Y8, Y14
+	VMOVUPD     Y9, (DX)
+	VMOVUPD     32(BX), Y9
+	VMOVUPD     32(SI), Y10
+	VMOVUPD     32(AX), Y7
+	VMOVUPD     32(CX), Y8
+	VFMADD231PD Y9, Y0, Y7
+	VFMADD231PD Y9, Y2, Y8
+	VMOVUPD     32(DX), Y9
+	VFMADD231PD Y10, Y1, Y7
+	VFMADD231PD Y10, Y3, Y8
+	VMOVUPD     32(DI), Y10
+	VMOVUPD     Y7, 32(AX)
+	VMOVUPD     Y8, 32(CX)
+	VFMADD231PD Y7, Y4, Y9
+	VFMADD231PD Y10, Y7, Y13
+	VFMADD231PD Y8, Y5, Y9
+	VFMADD231PD Y10, Y8, Y15
+	VMOVUPD     Y9, 32(DX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	ADDQ        $+64, SI
+	ADDQ        $+64, DI
+	SUBQ        $0x08, R8
+	JAE         updateTwoavx2
+
+updateTwoavx2Done:
+	ADDQ         $0x08, R8
+	VADDPD       Y13, Y12, Y12
+	VEXTRACTF128 $0x01, Y12, X6
+	VADDPD       X6, X12, X12
+	VUNPCKHPD    X12, X12, X6
+	VADDSD       X6, X12, X12
+	VADDPD       Y15, Y14, Y14
+	VEXTRACTF128 $0x01, Y14, X6
+	VADDPD       X6, X14, X14
+	VUNPCKHPD    X14, X14, X6
+	VADDSD       X6, X14, X14
+	SUBQ         $0x01, R8
+	JB           updateTwoOneavx2Done
+
+updateTwoOneavx2:
+	VMOVSD      (BX), X9
+	VMOVSD      (SI), X10
+	VMOVSD      (AX), X7
+	VMOVSD      (CX), X8
+	VFMADD231SD X9, X0, X7
+	VFMADD231SD X9, X2, X8
+	VFMADD231SD X10, X1, X7
+	VFMADD231SD X10, X3, X8
+	VMOVSD      (DX), X9
+	VMOVSD      (DI), X10
+	VMOVSD      X7, (AX)
+	VMOVSD      X8, (CX)
+	VFMADD231SD X7, X4, X9
+	VFMADD231SD X8, X5, X9
+	VMOVSD      X9, (DX)
+	VFMADD231SD X10, X7, X12
+	VFMADD231SD X10, X8, X14
+	ADDQ        $+8, AX
+	ADDQ        $+8, CX
+	ADDQ        $+8, DX
+	ADDQ        $+8, BX
+	ADDQ        $+8, SI
+	ADDQ        $+8, DI
+	SUBQ        $0x01, R8
+	JAE         updateTwoOneavx2
+
+updateTwoOneavx2Done:
+	ADDQ  $0x01, R8
+	VZEROUPPER
+	MOVSD X12, ax+152(FP)
+	MOVSD X14, bx+160(FP)
 	RET
 
 // func leastScore(s []float32, c []float32) (index int, score float32)

@@ -44,6 +44,11 @@ func dotDouble(a []float64, b []float64) float64
 //go:noescape
 func axpyDouble(alpha float64, x []float64, y []float64)
 
+// updateTwo adds by[0]*w + by[1]*v to a and by[2]*w + by[3]*v to b, then by[4]*a + by[5]*b to y, and gives a·x and b·x.
+//
+//go:noescape
+func updateTwo(a []float64, b []float64, y []float64, w []float64, v []float64, x []float64, by *[6]float64) (ax float64, bx float64)
+
 // leastScore is the least of c[j]-2*s[j], and its first index.
 //
 //go:noescape

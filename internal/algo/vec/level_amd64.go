@@ -67,5 +67,5 @@ func tile(wide, k int, a []float32, rs, cs int, b []float32, bs int, c []float32
 // What the assembly goes on with on the scalar level.
 var _ = [...]any{
 	dotScalar, squaredDistanceScalar, axpyScalar, scaleScalar, accumulateScalar, dot64Scalar, dotDoubleScalar, axpyDoubleScalar,
-	leastScoreScalar, belowScalar, expScalar, logisticScalar, logisticEachScalar,
+	updateTwoScalar, leastScoreScalar, belowScalar, expScalar, logisticScalar, logisticEachScalar,
 }

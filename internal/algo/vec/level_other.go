@@ -29,6 +29,9 @@ func axpyDouble(alpha float64, x, y []float64) { axpyDoubleScalar(alpha, x, y) }
 func logistic(g, s, y, w, sums []float32)      { logisticScalar(g, s, y, w, sums) }
 func logisticEach(g, s, y, w, sums []float32)  { logisticEachScalar(g, s, y, w, sums) }
 func prefetch([]float32)                       {}
+func updateTwo(a, b, y, w, v, x []float64, by *[6]float64) (ax, bx float64) {
+	return updateTwoScalar(a, b, y, w, v, x, by)
+}
 func below(s, c []float32, limit float32, from int) int {
 	return belowScalar(s, c, limit, from)
 }

@@ -237,7 +237,7 @@ func FuzzDot(f *testing.F) {
 
 func TestWide(t *testing.T) {
 	type result struct{ dot uint64 }
-	first := map[int]result{}
+	first, updated := map[int]result{}, map[[2]int][]float64{}
 	atEachLevel(t, func(t *testing.T, vector bool) {
 		for n := range 140 {
 			shift := n % 5
@@ -276,6 +276,21 @@ func TestWide(t *testing.T) {
 					t.Fatalf("n=%d: axpy of float64 %d is %v, want %v", n, i, db[i], w)
 				}
 			}
+			rows, ends := updateTwoCase(n)
+			ax, bx := UpdateTwo(rows[0][:n], rows[1], rows[2], rows[3], rows[4], rows[5], &updateBy)
+			for j, want := range ends {
+				got := append(rows[j], ax, bx)
+				for i, w := range want {
+					if math.Abs(got[i]-w) > 1e-14*float64(10+n) {
+						t.Fatalf("n=%d: number %d of row %d is %v, want %v", n, i, j, got[i], w)
+					}
+				}
+				if f, ok := updated[[2]int{n, j}]; ok && vector && !slices.Equal(f, got) {
+					t.Errorf("n=%d: AVX2 and AVX-512 give other bits", n)
+				} else if vector {
+					updated[[2]int{n, j}] = got
+				}
+			}
 			y := make([]float64, n+8)
 			for i := range y {
 				y[i] = float64(i)
@@ -292,6 +307,34 @@ func TestWide(t *testing.T) {
 			}
 		}
 	})
+}
+
+var updateBy = [6]float64{0.3, -0.7, 0.9, 0.2, -1.1, 0.4}
+
+// updateTwoCase gives the rows a, b, y, w, v and x, each one longer than n, and
+// what UpdateTwo should make of the first three, followed by its two products.
+func updateTwoCase(n int) (rows [6][]float64, ends [3][]float64) {
+	for j := range rows {
+		for _, v := range random(uint64(100*n+j), n+1) {
+			rows[j] = append(rows[j], float64(v)*math.Pi)
+		}
+	}
+	for j := range ends {
+		ends[j] = slices.Clone(rows[j])
+	}
+	a, b, y, by := ends[0], ends[1], ends[2], updateBy
+	ax, bx := 0.0, 0.0
+	for i := range n {
+		w, v, x := rows[3][i], rows[4][i], rows[5][i]
+		a[i] += by[0]*w + by[1]*v
+		b[i] += by[2]*w + by[3]*v
+		y[i] += by[4]*a[i] + by[5]*b[i]
+		ax, bx = ax+a[i]*x, bx+b[i]*x
+	}
+	for j := range ends {
+		ends[j] = append(ends[j], ax, bx)
+	}
+	return rows, ends
 }
 
 func TestNearest(t *testing.T) {
@@ -385,7 +428,7 @@ func TestSparse(t *testing.T) {
 func TestGram(t *testing.T) {
 	bits, truth := map[[2]int][]float64{}, map[[2]int][]float64{}
 	atEachLevel(t, func(t *testing.T, vector bool) {
-		for _, s := range [][2]int{{1, 1}, {2, 3}, {300, 1}, {100, 12}, {257, 31}, {513, 33}, {300, 100}, {2500, 20}} {
+		for _, s := range [][2]int{{1, 1}, {2, 3}, {300, 1}, {100, 12}, {257, 31}, {513, 33}, {300, 100}, {2500, 20}, {5000, 70}} {
 			m, k := s[0], s[1]
 			a := random(uint64(m), m*k)
 			want := truth[s]

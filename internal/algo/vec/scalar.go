@@ -126,3 +126,16 @@ func axpyDoubleScalar(alpha float64, x, y []float64) {
 		y[i] += alpha * v
 	}
 }
+
+func updateTwoScalar(a, b, y, w, v, x []float64, by *[6]float64) (ax, bx float64) {
+	n := len(a)
+	b, y, w, v, x = b[:n], y[:n], w[:n], v[:n], x[:n]
+	for i := range a {
+		a[i] += by[0]*w[i] + by[1]*v[i]
+		b[i] += by[2]*w[i] + by[3]*v[i]
+		y[i] += by[4]*a[i] + by[5]*b[i]
+		ax += a[i] * x[i]
+		bx += b[i] * x[i]
+	}
+	return ax, bx
+}

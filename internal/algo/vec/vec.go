@@ -39,6 +39,14 @@ func DotDouble(a, b []float64) float64 { return dotDouble(a, b[:len(a)]) }
 // AxpyDouble is Axpy of float64.
 func AxpyDouble(alpha float64, x, y []float64) { axpyDouble(alpha, x, y[:len(x)]) }
 
+// UpdateTwo adds by[0]*w + by[1]*v to a and by[2]*w + by[3]*v to b, then by[4]*a +
+// by[5]*b to y, and gives a·x and b·x. All are at least as long as a. It is what
+// Householder's reduction does with two rows of a symmetric matrix.
+func UpdateTwo(a, b, y, w, v, x []float64, by *[6]float64) (ax, bx float64) {
+	n := len(a)
+	return updateTwo(a, b[:n], y[:n], w[:n], v[:n], x[:n], by)
+}
+
 // Exp writes e^x[i] into dst, which is at least as long as x and may be x. It is
 // within 2 units of the last place.
 func Exp(dst, x []float32) { exp(dst[:len(x)], x) }
