@@ -46,6 +46,9 @@ type records struct {
 // readRecordIO reads the sources as one table into m.
 func readRecordIO(m *algo.Matrix, sources []source, opts Options) error {
 	clearMatrix(m)
+	if done, err := readAlike(m, sources, opts); done || err != nil {
+		return err
+	}
 	var parts []records
 	for i := range sources {
 		parts = append(parts, cutRecords(&sources[i])...)
