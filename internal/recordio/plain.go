@@ -182,31 +182,27 @@ func (p *Packed) Numbers(to []float32) bool {
 			to[i] = float32(math.Float64frombits(binary.LittleEndian.Uint64(b[8*i:])))
 		}
 	case Int32:
+		at := 0
 		for i := range to {
-			n, size := short(b)
-			if size > 2 {
-				var long uint64
-				if long, size = binary.Uvarint(b); size <= 0 {
-					return false
+			if at+1 < len(b) {
+				// Lengths of one and two mix without order: a branch between them
+				// would be foretold wrongly for many.
+				low, high := uint(b[at]), uint(b[at+1])
+				if more := low >> 7; more&(high>>7) == 0 {
+					to[i] = float32(int32(low&0x7f | high&0x7f<<7&-more))
+					at += 1 + int(more)
+					continue
 				}
-				n = uint(long)
 			}
-			to[i], b = float32(int32(n)), b[size:]
+			n, size := binary.Uvarint(b[at:])
+			if size <= 0 {
+				return false
+			}
+			to[i] = float32(int32(n)) // as protobuf does, the upper half is cut off
+			at += size
 		}
 	}
 	return true
-}
-
-// short reads a varint of one or two bytes at the head of b, which is not empty,
-// without a branch between the two, which would be foretold wrongly for many.
-// size is 3 where it is longer.
-func short(b []byte) (n uint, size int) {
-	if len(b) < 2 {
-		return uint(b[0]), 1 // a varint's last byte, as varints has found
-	}
-	low, high := uint(b[0]), uint(b[1])
-	more := low >> 7
-	return low&0x7f | high&0x7f<<7&-more, 1 + int(more+more&(high>>7))
 }
 
 // Floats puts numbers that lie in b, four bytes each, into to.
@@ -227,23 +223,24 @@ func Floats(to []float32, b []byte) {
 // tells whether each is above the one before.
 func (p *Packed) Columns(to []int32) (ascending, ok bool) {
 	to = to[:p.Len]
-	b, size := p.Keys, uint64(p.Size)
-	last, ascending := int64(-1), true
+	b, size, at := p.Keys, uint64(p.Size), 0
+	last, ascending := int32(-1), true
 	for i := range to {
-		n, length := short(b)
-		k := uint64(n)
-		if length > 2 {
-			if k, length = binary.Uvarint(b); length <= 0 {
+		k, n := uint64(b[at]), 1
+		if k >= 0x80 { // ascending, keys grow longer once
+			if at+1 < len(b) && b[at+1] < 0x80 {
+				k, n = k&0x7f|uint64(b[at+1])<<7, 2
+			} else if k, n = binary.Uvarint(b[at:]); n <= 0 {
 				return false, false
 			}
 		}
 		if k >= size {
 			return false, false
 		}
-		b = b[length:]
-		ascending = ascending && int64(k) > last
-		last = int64(k)
-		to[i] = int32(k)
+		at += n
+		ascending = ascending && int32(k) > last
+		last = int32(k)
+		to[i] = last
 	}
 	return ascending, true
 }
