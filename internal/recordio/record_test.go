@@ -158,6 +158,34 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+// TestPlain takes what the SDK writes by the short way.
+func TestPlain(t *testing.T) {
+	for _, kind := range []string{"dense-float32", "dense-float64", "dense-int32", "sparse-float32", "sparse-float64", "sparse-int32", "unlabelled"} {
+		file, err := os.ReadFile("testdata/" + kind + ".rec")
+		if err != nil {
+			t.Fatal(err)
+		}
+		payloads, err := readAll(bytes.NewReader(file), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var p Plain
+		var r Record
+		for i, payload := range payloads {
+			if !p.Decode(payload) {
+				t.Errorf("%s: record %d is not plain", kind, i)
+				continue
+			}
+			samePlain(t, &p, &r, r.Decode(payload))
+			for n := range payload { // cut off it is wrong or plain still
+				if p.Decode(payload[:n]) {
+					samePlain(t, &p, &r, r.Decode(payload[:n]))
+				}
+			}
+		}
+	}
+}
+
 func TestSize(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -212,6 +240,49 @@ func row(n int) *Record {
 	return r
 }
 
+// samePlain compares a record that Plain has taken with the same decoded.
+func samePlain(t *testing.T, p *Plain, r *Record, err error) {
+	t.Helper()
+	numbers := make([]float32, p.Features.Len)
+	columns := make([]int32, len(numbers))
+	if !p.Features.Numbers(numbers) {
+		return
+	}
+	if p.Features.Sparse {
+		if p.Features.Size > math.MaxInt32 {
+			return
+		}
+		if _, ok := p.Features.Columns(columns); !ok {
+			return
+		}
+	}
+	v := r.Features.Get(Vector)
+	if err != nil || v == nil {
+		t.Fatalf("it is plain, but %v", err)
+	}
+	size, err := v.Size()
+	if err != nil || size != p.Features.Size || v.Len() != p.Features.Len || v.Kind != p.Features.Kind || v.Sparse() != p.Features.Sparse {
+		t.Fatalf("%+v is %s, %v", p.Features, showValue(v), err)
+	}
+	for i, x := range numbers {
+		var want float32
+		switch v.Kind {
+		case Float32:
+			want = v.Float32[i]
+		case Float64:
+			want = float32(v.Float64[i])
+		case Int32:
+			want = float32(v.Int32[i])
+		}
+		if x != want && (x == x || want == want) || p.Features.Sparse && uint64(columns[i]) != v.Keys[i] {
+			t.Fatalf("number %d is %v of %s", i, x, showValue(v))
+		}
+	}
+	if label := r.Label.Get(Vector); (label == nil) != (p.Label.Kind == None) || label != nil && label.Len() != p.Label.Len {
+		t.Fatalf("%+v is not the label", p.Label)
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	names, err := os.ReadDir("testdata")
 	if err != nil {
@@ -230,7 +301,12 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		var r Record
-		if err := r.Decode(in); err != nil {
+		var p Plain
+		err := r.Decode(in)
+		if p.Decode(in) {
+			samePlain(t, &p, &r, err)
+		}
+		if err != nil {
 			return
 		}
 		for _, vs := range []Values{r.Features, r.Label} {

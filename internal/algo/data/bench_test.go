@@ -5,6 +5,7 @@ package data
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -88,29 +89,54 @@ func BenchmarkReadLibSVM(b *testing.B) {
 	}
 }
 
-func BenchmarkReadRecordIO(b *testing.B) {
+// recordTable is records of 28 numbers of that kind, or of 20 of 200 numbers
+// where they are sparse, and a label.
+func recordTable(rows int, kind recordio.Kind, sparse bool) []byte {
 	rng := rand.New(rand.NewPCG(1, 2))
 	var file bytes.Buffer
 	w := recordio.NewWriter(&file)
-	for range 200_000 {
-		row := make([]float32, 28)
-		for i := range row {
-			row[i] = float32(rng.NormFloat64())
+	n := 28
+	if sparse {
+		n = 20
+	}
+	for range rows {
+		v := recordio.Value{Kind: kind}
+		for i := range n {
+			switch x := rng.NormFloat64(); kind {
+			case recordio.Float32:
+				v.Float32 = append(v.Float32, float32(x))
+			case recordio.Float64:
+				v.Float64 = append(v.Float64, x)
+			case recordio.Int32:
+				v.Int32 = append(v.Int32, int32(math.Abs(100*x)))
+			}
+			if sparse {
+				v.Keys = append(v.Keys, uint64(10*i+rng.IntN(10)))
+				v.Shape = []uint64{200}
+			}
 		}
 		rec := recordio.Record{
-			Features: recordio.Values{{Name: recordio.Vector, Value: recordio.Value{Kind: recordio.Float32, Float32: row}}},
-			Label:    recordio.Values{{Name: recordio.Vector, Value: recordio.Value{Kind: recordio.Float32, Float32: row[:1]}}},
+			Features: recordio.Values{{Name: recordio.Vector, Value: v}},
+			Label:    recordio.Values{{Name: recordio.Vector, Value: recordio.Value{Kind: recordio.Float32, Float32: []float32{float32(rng.IntN(2))}}}},
 		}
-		if err := w.Write(rec.Append(nil)); err != nil {
-			b.Fatal(err)
-		}
+		_ = w.Write(rec.Append(nil)) // to memory
 	}
-	for _, threads := range []int{1, 2} {
-		b.Run(fmt.Sprintf("threads=%d", threads), func(b *testing.B) {
-			benchRead(b, file.Bytes(), Options{Threads: threads}, func(m *algo.Matrix, b []byte, opts Options) error {
-				return readRecordIO(m, []source{{b: b}}, opts)
+	return file.Bytes()
+}
+
+func BenchmarkReadRecordIO(b *testing.B) {
+	for _, c := range []struct {
+		name   string
+		kind   recordio.Kind
+		sparse bool
+	}{{"float32", recordio.Float32, false}, {"float64", recordio.Float64, false}, {"int32", recordio.Int32, false},
+		{"sparse float32", recordio.Float32, true}, {"sparse int32", recordio.Int32, true}} {
+		file := recordTable(200_000, c.kind, c.sparse)
+		for _, threads := range []int{1, 2} {
+			b.Run(fmt.Sprintf("%s/threads=%d", c.name, threads), func(b *testing.B) {
+				benchRead(b, file, Options{Threads: threads}, ReadRecordIOInto)
 			})
-		})
+		}
 	}
 }
 

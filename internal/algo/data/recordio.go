@@ -43,9 +43,14 @@ type records struct {
 	sparse bool
 }
 
-// readRecordIO reads the sources as one table into m.
+// readRecordIO reads the sources as one table into m: records that differ in
+// their numbers alone by readAlike, other rows by readVectors, and what is wrong
+// by decodeRecords, which tells what and where.
 func readRecordIO(m *algo.Matrix, sources []source, opts Options) error {
 	clearMatrix(m)
+	if done, err := readAlike(m, sources, opts); done || err != nil {
+		return err
+	}
 	var parts []records
 	for i := range sources {
 		parts = append(parts, cutRecords(&sources[i])...)
@@ -53,6 +58,11 @@ func readRecordIO(m *algo.Matrix, sources []source, opts Options) error {
 	if done, err := readVectors(m, parts, opts); done || err != nil {
 		return err
 	}
+	return decodeRecords(m, parts, opts)
+}
+
+// decodeRecords is the way without a short cut.
+func decodeRecords(m *algo.Matrix, parts []records, opts Options) error {
 	if err := each(len(parts), opts.Threads, func(i int) error {
 		return parts[i].read(opts)
 	}); err != nil {

@@ -4,6 +4,7 @@ package data
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"os"
 	"slices"
@@ -131,8 +132,79 @@ func TestRecordIOChannel(t *testing.T) {
 	}
 }
 
+// sameDecoded compares what ReadRecordIO has made of b with the way without a
+// short cut.
+func sameDecoded(t *testing.T, b []byte, opts Options, got *algo.Matrix, err error) {
+	t.Helper()
+	var want algo.Matrix
+	wantErr := decodeRecords(&want, cutRecords(&source{b: b}), opts)
+	if fmt.Sprint(err) != fmt.Sprint(wantErr) {
+		t.Fatalf("error %v, without a short cut %v", err, wantErr)
+	}
+	bit := func(a, b float32) bool { return a == b || a != a && b != b }
+	if err == nil && (got.Rows != want.Rows || got.Cols != want.Cols || got.Sparse() != want.Sparse() || !slices.EqualFunc(got.Values, want.Values, bit) ||
+		!slices.Equal(got.Index, want.Index) || !slices.Equal(got.Start, want.Start) || !slices.Equal(got.Label, want.Label)) {
+		t.Fatalf("%+v, without a short cut %+v", got, want)
+	}
+}
+
+// TestRecordIOShortCuts reads tables of each form, and such as leave it at one
+// record, and compares them with what decoding gives.
+func TestRecordIOShortCuts(t *testing.T) {
+	numbers := map[string]recordio.Value{
+		"float32": {Kind: recordio.Float32, Float32: []float32{1, -2.5, 1e30}},
+		"float64": {Kind: recordio.Float64, Float64: []float64{1, -2.5, 1e300}},
+		"int32":   {Kind: recordio.Int32, Int32: []int32{1, -2, 300}},
+		"shaped":  {Kind: recordio.Float32, Float32: []float32{4, 5, 6}, Shape: []uint64{3}},
+		"sparse":  {Kind: recordio.Float32, Float32: []float32{4, 5}, Keys: []uint64{1, 200}, Shape: []uint64{1000}},
+		"mixed":   {Kind: recordio.Int32, Int32: []int32{4, -5}, Keys: []uint64{20000, 1}, Shape: []uint64{70000}},
+		"zeros":   {Kind: recordio.Float64, Shape: []uint64{3}},
+		"longer":  {Kind: recordio.Float32, Float32: []float32{1, 2, 3, 4}},
+		"twice":   {Kind: recordio.Float32, Float32: []float32{4, 5}, Keys: []uint64{1, 1}, Shape: []uint64{3}},
+		"outside": {Kind: recordio.Float32, Float32: []float32{4, 5}, Keys: []uint64{1, 3}, Shape: []uint64{3}},
+		"matrix":  {Kind: recordio.Float32, Float32: []float32{4, 5, 6, 7}, Shape: []uint64{2, 2}},
+		"empty":   {Kind: recordio.Float32},
+		"large":   {Kind: recordio.Float32, Float32: []float32{4}, Keys: []uint64{1 << 31}, Shape: []uint64{1 << 32}},
+		"bytes":   {Kind: recordio.Bytes, Bytes: [][]byte{{1}}},
+	}
+	nan := float32(math.NaN())
+	labels := map[string]recordio.Values{
+		"float32": vector(recordio.Value{Kind: recordio.Float32, Float32: []float32{7}}),
+		"float64": vector(recordio.Value{Kind: recordio.Float64, Float64: []float64{-7}}),
+		"int32":   vector(recordio.Value{Kind: recordio.Int32, Int32: []int32{7}}),
+		"long":    vector(recordio.Value{Kind: recordio.Int32, Int32: []int32{-700}}),
+		"NaN":     vector(recordio.Value{Kind: recordio.Float32, Float32: []float32{nan}}),
+		"two":     vector(recordio.Value{Kind: recordio.Float32, Float32: []float32{1, 2}}),
+		"sparse":  vector(recordio.Value{Kind: recordio.Float32, Float32: []float32{9}, Keys: []uint64{0}, Shape: []uint64{1}}),
+		"nothing": vector(recordio.Value{Kind: recordio.Float32, Shape: []uint64{1}}),
+		"none":    nil,
+		"other":   {{Name: "y", Value: recordio.Value{Kind: recordio.Float32, Float32: []float32{7}}}},
+	}
+	of := func(number, label, uid string) recordio.Record {
+		return recordio.Record{Features: vector(numbers[number]), Label: labels[label], UID: uid}
+	}
+	for number := range numbers {
+		for label := range labels {
+			usual := of(number, label, "")
+			for odd := range numbers {
+				if label != "float32" && odd != number {
+					continue
+				}
+				for _, last := range []recordio.Record{of(odd, label, ""), of(number, "float32", ""), of(number, label, "a")} {
+					b := []byte(written(t, usual, usual, last, usual))
+					for _, opts := range []Options{{Threads: 1}, {Threads: 1, NoLabel: true}} {
+						m, err := ReadRecordIO(b, opts)
+						sameDecoded(t, b, opts, m, err)
+					}
+				}
+			}
+		}
+	}
+}
+
 func FuzzRecordIO(f *testing.F) {
-	for _, name := range []string{"dense-float32.rec", "sparse-float64.rec", "everything.rec"} {
+	for _, name := range []string{"dense-float32.rec", "dense-float64.rec", "dense-int32.rec", "sparse-float32.rec", "sparse-float64.rec",
+		"sparse-int32.rec", "unlabelled.rec", "everything.rec"} {
 		b, err := os.ReadFile("../../recordio/testdata/" + name)
 		if err != nil {
 			f.Fatal(err)
@@ -142,6 +214,7 @@ func FuzzRecordIO(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte, noLabel bool) {
 		m, err := ReadRecordIO(b, Options{NoLabel: noLabel})
+		sameDecoded(t, b, Options{NoLabel: noLabel}, m, err)
 		if err != nil {
 			if !algo.IsClientError(err) {
 				t.Errorf("%v is no client error", err)

@@ -6,7 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"sync/atomic"
+	"math"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/spill"
@@ -53,107 +53,192 @@ func recordPart(b []byte) (kind uint32, size int, ok bool) {
 }
 
 // errOther says that a record is not what readVectors reads.
-var errOther = errors.New("not a vector like the first one")
+var errOther = errors.New("not a row like those before")
 
-// readVectors reads the usual table into m: each record is a dense vector as
-// long as the first one, so that it has its place before it is read. done is
-// false when the records are of another form or wrong, which the way around
-// tells.
+// vectors is what one stretch of records adds to a table.
+type vectors struct {
+	records
+	row    int // of the table, its first
+	from   int // of the table's stored numbers, its first
+	stored int // so many
+}
+
+// readVectors reads records into m in two rounds: the first finds how much each
+// stretch stores, so that the second has a place for each number. done is false
+// when something is wrong, which the way around tells.
 func readVectors(m *algo.Matrix, parts []records, opts Options) (done bool, err error) {
-	rows, cols := 0, 0
-	first := make([]int, len(parts))
-	for i := range parts {
-		p := &parts[i]
+	stretches := make([]vectors, len(parts))
+	for i, p := range parts {
 		if p.count == 0 && p.to > p.from {
 			return false, nil
 		}
-		first[i] = rows
-		rows += p.count
+		stretches[i].records = p
+	}
+	if each(len(stretches), opts.Threads, func(i int) error { return stretches[i].measure() }) != nil {
+		return false, nil
+	}
+	rows, stored, cols, sparse := 0, 0, 0, false
+	for i := range stretches {
+		p := &stretches[i]
+		p.row, p.from = rows, stored
+		rows, stored = rows+p.count, stored+p.stored
+		cols, sparse = max(cols, p.cols), sparse || p.sparse
+	}
+	for i := range stretches {
+		if p := &stretches[i]; !sparse && p.count > 0 && p.cols != cols {
+			return false, nil
+		}
 	}
 	if rows == 0 {
 		return false, nil
 	}
-	var one recordReader
-	if err := one.reset(parts[0]).next(opts); err != nil {
-		return false, nil
+	var errs [3]error
+	if errs[0] = roomFor(m, opts, rows, stored); sparse {
+		m.Start, errs[1] = room(opts, m.Start, rows+1)
+		m.Index, errs[2] = room(opts, m.Index, stored)
 	}
-	if cols = len(one.values); cols == 0 {
-		return false, nil
-	}
-	m.Rows, m.Cols, m.Index, m.Start, m.Weight = rows, cols, nil, nil, nil
-	if m.Values, err = room(opts, m.Values, rows*cols); err != nil {
+	if err := errors.Join(errs[:]...); err != nil {
 		return false, err
 	}
-	if opts.NoLabel {
-		m.Label = nil
-	} else {
-		m.Label = resize(m.Label, rows)
+	if m.Cols = cols; sparse {
+		m.Start[rows] = int64(stored)
 	}
-	var other atomic.Bool
-	_ = each(len(parts), opts.Threads, func(i int) error {
-		var r recordReader
-		r.reset(parts[i])
-		defer parts[i].rest()
-		for n := range parts[i].count {
-			if err := r.next(opts); err != nil || len(r.values) != cols {
-				other.Store(true)
-				return errOther
-			}
-			row := first[i] + n
-			copy(m.Values[row*cols:(row+1)*cols], r.values)
-			if !opts.NoLabel {
-				m.Label[row] = r.label
-			}
-		}
-		spill.Rest(opts.Memory, m.Values[first[i]*cols:(first[i]+parts[i].count)*cols])
-		return nil
-	})
-	if other.Load() {
+	if each(len(stretches), opts.Threads, func(i int) error { return stretches[i].read(m, opts) }) != nil {
 		clearMatrix(m)
 		return false, nil
 	}
 	return true, nil
 }
 
+// measure is the first round.
+func (v *vectors) measure() error {
+	defer v.rest()
+	r := recordReader{b: v.bytes()}
+	for n := range v.count {
+		if err := r.next(); err != nil {
+			return err
+		}
+		if r.sparse {
+			v.sparse = true
+		} else if n > 0 && !v.sparse && r.size != v.cols {
+			return errOther
+		}
+		v.cols = max(v.cols, r.size)
+		v.stored += r.stored
+	}
+	return nil
+}
+
+// read is the second round.
+func (v *vectors) read(m *algo.Matrix, opts Options) error {
+	defer v.rest()
+	r := recordReader{b: v.bytes()}
+	at := v.from
+	for row := v.row; row < v.row+v.count; row++ {
+		if err := r.next(); err != nil {
+			return err
+		}
+		to := at + r.stored
+		var index []int32
+		if m.Sparse() {
+			m.Start[row] = int64(at)
+			index = m.Index[at:to]
+		}
+		if err := r.put(m.Values[at:to], index, m.Sparse()); err != nil {
+			return err
+		}
+		at = to
+		if !opts.NoLabel {
+			y, err := r.label()
+			if err != nil {
+				return err
+			}
+			m.Label[row] = y
+		}
+	}
+	spill.Rest(opts.Memory, m.Values[v.from:at])
+	if m.Sparse() {
+		spill.Rest(opts.Memory, m.Index[v.from:at])
+	}
+	return nil
+}
+
 // recordReader reads the records of a stretch one by one where they lie.
 type recordReader struct {
 	b      []byte
 	joined []byte // a record of several parts
-	rec    recordio.Record
-	room   []float32
-	values []float32 // of the last record
-	label  float32
+	plain  recordio.Plain
+	rec    recordio.Record // one that is not plain
+	odd    *recordio.Value // its features; nil where it is plain
+
+	// Of the last record:
+	size   int // how many features it has
+	stored int // of which so many are stored
+	sparse bool
 }
 
-func (r *recordReader) reset(p records) *recordReader {
-	r.b = p.bytes()
-	return r
-}
-
-// next reads a record. The error is errOther where it is no dense vector.
-func (r *recordReader) next(opts Options) error {
+// next reads a record.
+func (r *recordReader) next() error {
 	payload, err := r.payload()
 	if err != nil {
 		return err
 	}
-	if err := r.rec.Decode(payload); err != nil {
-		return err
+	if x := &r.plain.Features; r.plain.Decode(payload) {
+		r.odd, r.size, r.stored, r.sparse = nil, x.Size, x.Len, x.Sparse
+	} else {
+		if err := r.rec.Decode(payload); err != nil {
+			return err
+		}
+		if r.odd = r.rec.Features.Get(recordio.Vector); r.odd == nil {
+			return errOther
+		}
+		if r.size, err = r.odd.Size(); err != nil {
+			return err
+		}
+		r.stored, r.sparse = r.odd.Len(), r.odd.Sparse()
 	}
-	features := r.rec.Features.Get(recordio.Vector)
-	if features == nil || features.Sparse() {
+	if r.size == 0 || r.size > math.MaxInt32 {
 		return errOther
 	}
-	if _, err := features.Size(); err != nil {
-		return err
+	return nil
+}
+
+// put puts the record's stored numbers into values and, in a sparse table, their
+// columns into index, ascending.
+func (r *recordReader) put(values []float32, index []int32, sparse bool) error {
+	switch x := &r.plain.Features; {
+	case r.odd != nil:
+		appendNumbers(values[:0], r.odd)
+		if sparse {
+			_, err := appendKeys(index[:0], r.odd, values)
+			return err
+		}
+	case !x.Numbers(values):
+		return errOther
+	case r.sparse:
+		ascending, ok := x.Columns(index)
+		if !ok || !ascending && sortRow(index, values) >= 0 {
+			return errOther
+		}
+	case sparse:
+		for f := range index {
+			index[f] = int32(f)
+		}
 	}
-	if r.values = features.Float32; features.Kind != recordio.Float32 {
-		r.room = appendNumbers(r.room[:0], features)
-		r.values = r.room
+	return nil
+}
+
+// label is the record's.
+func (r *recordReader) label() (float32, error) {
+	if r.odd != nil {
+		return labelOf(&r.rec)
 	}
-	if !opts.NoLabel {
-		r.label, err = labelOf(&r.rec)
+	var y [1]float32
+	label := &r.plain.Label
+	if label.Kind == recordio.None || label.Len != 1 || !label.Numbers(y[:]) || y[0]-y[0] != 0 {
+		return 0, errOther
 	}
-	return err
+	return y[0], nil
 }
 
 // payload is that of the next record.
