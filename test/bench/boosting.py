@@ -5,12 +5,14 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 
 import numpy
 
 from lab import ROOT, Result, median, mib, spread, table
+from support.records import message, recordio, tensor, varint
 
 PARAMETERS = {"objective": "binary:logistic", "tree_method": "hist", "eta": "0.3", "eval_metric": "logloss"}
 
@@ -53,6 +55,28 @@ elif who == "numpy.loadtxt":
 elif who == "scikit-learn":
     from sklearn.datasets import load_svmlight_file
     read = lambda: load_svmlight_file(file, dtype=numpy.float32)
+elif who in ("SageMaker SDK", "protobuf"):
+    import os, struct
+    os.environ["SAGEMAKER_SUPPRESS_V2_WARNING"] = "1"
+    from sagemaker.amazon import common
+    def frames():
+        b, at = memoryview(open(file, "rb").read()), 0
+        while at < len(b):
+            n = struct.unpack_from("<I", b, at + 4)[0]
+            yield common.Record.FromString(b[at + 8:at + 8 + n])
+            at += 8 + (n + 3 & ~3)
+    def read():
+        # Both give arrays: one of the table, or the three of a sparse one.
+        records = common.read_records(open(file, "rb")) if who == "SageMaker SDK" else frames()
+        values, labels, keys, ends = [], [], [], [0]
+        for r in records:
+            t = r.features["values"].float32_tensor
+            values.append(numpy.array(t.values, numpy.float32))
+            labels.append(r.label["values"].float32_tensor.values[0])
+            if cols == 0:
+                keys.append(numpy.array(t.keys, numpy.int32))
+                ends.append(ends[-1] + len(keys[-1]))
+        return numpy.concatenate(values), numpy.array(labels, numpy.float32), keys and numpy.concatenate(keys), ends
 else:
     import xgboost
     read = lambda: xgboost.DMatrix(file + ("?format=libsvm" if cols == 0 else "?format=csv&label_column=0"))
@@ -96,13 +120,39 @@ def write_libsvm(file, rows, cols=200, share=0.1):
             file.write(("%d" + " %d:%.6g" * len(at_cols) + "\n") % (y, *pairs))
 
 
-def made(name, write, rows):
+def write_records(file, rows):
+    """The rows of write_csv as RecordIO-protobuf. They are alike but for their numbers, so that one stands for all."""
+    whole = higgs(rows).astype("<f4")
+    one = numpy.frombuffer(recordio(whole[:1, 1:], [12345.678]), numpy.uint8)
+    features = one.tobytes().index(whole[0, 1:].tobytes())
+    label = one.tobytes().rindex(struct.pack("<f", 12345.678))
+    for at in range(0, rows, 65536):
+        part = whole[at:at + 65536]
+        out = numpy.tile(one, (len(part), 1))
+        out[:, features:features + 4 * 28] = part[:, 1:].copy().view(numpy.uint8)
+        out[:, label:label + 4] = part[:, :1].copy().view(numpy.uint8)
+        file.write(out.tobytes())
+
+
+def write_sparse_records(file, rows, cols=200, share=0.1):
+    """Rows as those of write_libsvm as RecordIO-protobuf, as the SDK's write_spmatrix_to_sparse_tensor writes them."""
+    draw = numpy.random.default_rng(12)
+    shape = message(3, varint(cols))
+    for _ in range(rows):
+        at = numpy.flatnonzero(draw.random(cols) < share)
+        body = tensor(draw.standard_normal(len(at))) + message(2, b"".join(map(varint, at.tolist()))) + shape
+        record = message(1, message(1, b"values") + message(2, message(2, body)))
+        record += message(2, message(1, b"values") + message(2, message(2, tensor([float(draw.random() < 0.5)]))))
+        file.write(struct.pack("<II", 0xCED7230A, len(record)) + record + bytes(-len(record) % 4))
+
+
+def made(name, write, rows, mode="w"):
     """A file of so many rows, kept beside the downloads: a million rows take longer to write than to learn from."""
     path = ROOT / ".cache" / "bench" / f"{rows}-{name}"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
-        with part.open("w") as file:
+        with part.open(mode) as file:
             write(file, rows)
         part.rename(path)
     return path
@@ -116,7 +166,15 @@ def run(lab):
     rounds = 20 if lab.quick else 100
     compare(lab, result, dense, "csv", f"{int(dense.name.split('-')[0]):,} x 28, dense", 8, rounds, times)
     compare(lab, result, sparse, "libsvm", f"{int(sparse.name.split('-')[0]):,} x 200, a tenth stored", 6, rounds, times)
-    readers(lab, result, dense, sparse, times)
+    records = made("higgs.rec", write_records, 20_000 if lab.quick else 1_000_000, "wb")
+    sparse_records = made("sparse.rec", write_sparse_records, 5_000 if lab.quick else 100_000, "wb")
+    readers(lab, result, times, [
+        (dense, "text/csv", "csv", 29, 400, ("polars", "pyarrow", "pandas", "xgboost", "numpy.loadtxt")),
+        (sparse, "text/libsvm", "libsvm", 0, None, ("xgboost", "scikit-learn")),
+        # Nothing else that can be installed reads it: ml-io, AWS's reader in C++, is not on PyPI.
+        (records, "application/x-recordio-protobuf", "RecordIO-protobuf, dense", 29, 400, ("SageMaker SDK", "protobuf")),
+        (sparse_records, "application/x-recordio-protobuf", "RecordIO-protobuf, sparse", 0, None, ("SageMaker SDK", "protobuf")),
+    ])
     return result
 
 
@@ -188,34 +246,34 @@ def compare(lab, result, file, kind, title, depth, rounds, times):
                "processors too.")
 
 
-def readers(lab, result, dense, sparse, times):
-    """Reads both files by each reader, in turn; of ours also by one thread."""
+def readers(lab, result, times, files):
+    """Reads the files by each reader, in turn; of ours also by one thread."""
+    pythons = {"SageMaker SDK": lab.python("sdk2"), "protobuf": lab.python("sdk2")}
     python = lab.python("readers")
     script = lab.file("reader.py", READER.encode())
     test = lab.dir / "data.test"
     subprocess.run(["go", "test", "-c", "-o", test, "./internal/algo/data"], cwd=ROOT, check=True)
 
-    def ours(file, kind, threads):
-        folder = lab.dir / f"channel-{kind}"
+    def ours(file, content_type, threads):
+        folder = lab.dir / f"channel-{file.name}"
         if not folder.exists():
             folder.mkdir()
             (folder / file.name).symlink_to(file)
         done = subprocess.run([test, "-test.run", "^$", "-test.bench", "^BenchmarkChannel$", "-test.benchtime", "3x"], check=True, text=True,
-                              capture_output=True, env={**os.environ, "BENCH_CHANNEL": str(folder), "BENCH_TYPE": f"text/{kind}",
+                              capture_output=True, env={**os.environ, "BENCH_CHANNEL": str(folder), "BENCH_TYPE": content_type,
                                                         "GOMAXPROCS": str(threads)})
         return float(re.search(r"([0-9.]+) MB/s", done.stdout)[1])
 
     def theirs(who, file, cols):
-        m = lab.measure(python, script, who, file, cols)
+        m = lab.measure(pythons.get(who, python), script, who, file, cols)
         return file.stat().st_size / 1e6 / float(re.search(r"seconds (\S+)", m["output"])[1])
 
     cores = os.cpu_count()
-    for file, kind, cols, least, names in ((dense, "csv", 29, 400, ("polars", "pyarrow", "pandas", "xgboost", "numpy.loadtxt")),
-                                           (sparse, "libsvm", 0, None, ("xgboost", "scikit-learn"))):
+    for file, content_type, kind, cols, least, names in files:
         seen = {}
         for _ in range(times):
-            seen.setdefault("Sagebrush, one core", []).append(ours(file, kind, 1))
-            seen.setdefault(f"Sagebrush, {cores} cores", []).append(ours(file, kind, cores))
+            seen.setdefault("Sagebrush, one core", []).append(ours(file, content_type, 1))
+            seen.setdefault(f"Sagebrush, {cores} cores", []).append(ours(file, content_type, cores))
             for who in names:
                 seen.setdefault(who, []).append(theirs(who, file, cols))
         fast = max((median(v), who) for who, v in seen.items() if not who.startswith("Sagebrush"))
