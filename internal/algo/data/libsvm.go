@@ -171,11 +171,14 @@ func (r *libsvmReader) closeGaps(parts []part) {
 func (r *libsvmReader) read(c chunk, p *part) error {
 	b := c.bytes()
 	row, value := p.row, p.value
+	comments := bytes.IndexByte(b, '#') >= 0
 	for i := 0; i < len(b); {
 		end := lineEnd(b, i)
 		stop := end
-		if hash := bytes.IndexByte(b[i:end], '#'); hash >= 0 {
-			stop = i + hash
+		if comments {
+			if hash := bytes.IndexByte(b[i:end], '#'); hash >= 0 {
+				stop = i + hash
+			}
 		}
 		line := b[i:stop]
 		for len(line) > 0 && line[len(line)-1] <= ' ' {
@@ -196,7 +199,7 @@ func (r *libsvmReader) read(c chunk, p *part) error {
 			return c.errorAt(i, "%s", problem)
 		}
 		r.m.Start[row] = int64(value - p.value)
-		if value, problem = r.features(line, at, value, p); problem != "" {
+		if value, problem = r.features(b[i:], len(line), at, value, p); problem != "" {
 			return c.errorAt(i, "%s", problem)
 		}
 		row++
@@ -255,15 +258,18 @@ func (r *libsvmReader) label(line []byte, at, row int, p *part) (next int, probl
 	return at + len(word), ""
 }
 
-// features reads index:value pairs from line[at:] to the table from value on.
-func (r *libsvmReader) features(line []byte, at, value int, p *part) (next int, problem string) {
+// features reads index:value pairs from at to size of text to the table from
+// value on. Numbers are looked at further than that: none goes on behind it,
+// where a space, a comment or a line end stands.
+func (r *libsvmReader) features(text []byte, size, at, value int, p *part) (next int, problem string) {
+	line := text[:size]
 	first, last, sorted := value, int32(-1), true
 	for at < len(line) {
 		if isSpace(line[at]) {
 			at++
 			continue
 		}
-		index, i, ok := scanIndex(line, at)
+		index, i, ok := scanIndex(text, at)
 		if !ok {
 			word := token(line, at)
 			if id, ok := bytes.CutPrefix(word, []byte("qid:")); ok && value == first {
@@ -279,7 +285,7 @@ func (r *libsvmReader) features(line []byte, at, value int, p *part) (next int, 
 			}
 			return 0, shown(word) + " is not index:value"
 		}
-		v, end, ok := scanNumber(line, i)
+		v, end, ok := scanNumber(text, i)
 		if !ok || end < len(line) && !isSpace(line[end]) {
 			word := token(line, i)
 			if v, ok = slowNumber(word); !ok || len(word) == 0 {
@@ -309,15 +315,15 @@ func (r *libsvmReader) features(line []byte, at, value int, p *part) (next int, 
 	return value, ""
 }
 
-// scanIndex reads "index:" at line[i] and gives the index behind the colon.
-func scanIndex(line []byte, i int) (index int32, next int, ok bool) {
+// scanIndex reads "index:" at b[i] and gives the index behind the colon.
+func scanIndex(b []byte, i int) (index int32, next int, ok bool) {
 	start := i
 	n := 0
-	for i < len(line) && line[i]-'0' <= 9 {
-		n = n*10 + int(line[i]-'0')
+	for i < len(b) && b[i]-'0' <= 9 {
+		n = n*10 + int(b[i]-'0')
 		i++
 	}
-	if i == start || i-start > 10 || n >= math.MaxInt32 || i == len(line) || line[i] != ':' {
+	if i == start || i-start > 10 || n >= math.MaxInt32 || i == len(b) || b[i] != ':' {
 		return 0, 0, false
 	}
 	return int32(n), i + 1, true

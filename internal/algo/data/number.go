@@ -59,12 +59,12 @@ func scanShort(b []byte) (v float32, next int, ok bool) {
 		sign = 1
 	}
 	w := binary.LittleEndian.Uint64(b[sign:])
-	whole := digits(w)
-	if whole == 0 || whole == 8 {
-		return 0, 0, false
-	}
-	m := w & 0xf
-	if whole > 1 {
+	whole, m := 1, w&0xff-'0'
+	if m > 9 || w>>8&0xff-'0' <= 9 { // one digit alone is foretold: what is behind it need not wait for a count
+		whole = digits(w)
+		if whole == 0 || whole == 8 {
+			return 0, 0, false
+		}
 		m = valueOf(w, whole)
 	}
 	next = sign + whole
