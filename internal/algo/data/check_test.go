@@ -105,3 +105,23 @@ func TestOpenText(t *testing.T) {
 		}
 	}
 }
+
+func TestFinite(t *testing.T) {
+	for n := range 11 {
+		values := make([]float32, n)
+		for i := range values {
+			values[i] = []float32{math.MaxFloat32, -math.MaxFloat32, 0, -1, 1e-45}[i%5]
+		}
+		if !finite(values) {
+			t.Errorf("%v are finite, which was not seen", values)
+		}
+		for i, was := range values {
+			for _, wrong := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+				if values[i] = float32(wrong); finite(values) {
+					t.Errorf("%v are not all finite, which was not seen", values)
+				}
+			}
+			values[i] = was
+		}
+	}
+}
