@@ -125,7 +125,7 @@ func (p *Packed) decode(b []byte) bool {
 
 // measure finds how long p is.
 func (p *Packed) measure(shape []byte) bool {
-	ok := true
+	var ok bool
 	switch p.Kind {
 	case Float32:
 		p.Len, ok = len(p.Values)/4, len(p.Values)%4 == 0
