@@ -20,6 +20,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/data"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
 
 // Algorithm is SageMaker's BlazingText.
@@ -52,8 +53,8 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 		in.Print("Running single machine CPU BlazingText training using %s mode.", c.mode)
 	}
 	in.Print("Number of CPU sockets found in instance is  1")
-	r := &run{config: c, in: in, crew: newCrew(in.Threads)}
-	defer r.crew.close()
+	r := &run{config: c, in: in, crew: vec.NewCrew(in.Threads)}
+	defer r.crew.Close()
 	if c.mode == supervised {
 		return r.classifier(ctx)
 	}
@@ -64,7 +65,7 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 type run struct {
 	config
 	in   algo.Input
-	crew *crew
+	crew *vec.Crew
 
 	began, told time.Time // of learning, and of the last line of progress
 	toldShare   float64

@@ -19,7 +19,6 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	patience = 300 // sleeping is tested, too, and looking is slow under the race detector
 	goleak.VerifyTestMain(m)
 }
 
@@ -271,23 +270,6 @@ func TestManyHostsAreForBatchSkipgram(t *testing.T) {
 		if e != nil {
 			t.Error(e)
 		}
-	}
-}
-
-func TestCrewDoesEachItemOnce(t *testing.T) {
-	for threads := 1; threads <= 4; threads++ {
-		c := newCrew(threads)
-		for round := range 500 {
-			n := round % 40
-			did := make([]int, n)
-			c.do(n, func(i int) { did[i]++ })
-			for i, times := range did {
-				if times != 1 {
-					t.Fatalf("%d threads, round %d: item %d was done %d times", threads, round, i, times)
-				}
-			}
-		}
-		c.close()
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 // 2017.
 type classifier struct {
 	config
-	crew   *crew
+	crew   *vec.Crew
 	docs   *documents
 	in     dense
 	out    *matrix
@@ -50,7 +50,7 @@ const (
 	docsAtOnce = 16
 )
 
-func newClassifier(c config, d *dictionary, docs *documents, threads *crew) *classifier {
+func newClassifier(c config, d *dictionary, docs *documents, threads *vec.Crew) *classifier {
 	rows := d.nwords + c.buckets
 	docs.heat(rows, c.rate)
 	used := make([]bool, rows)
@@ -76,7 +76,7 @@ func (l *classifier) learn(ctx context.Context, report func(done float64, rate f
 	output := newOutput(l)
 	now, next := &l.batches[0], &l.batches[1]
 	l.plan(now, 0)
-	l.crew.do(parts, func(part int) { l.gather(now, part) })
+	l.crew.Do(parts, func(part int) { l.gather(now, part) })
 	for now.from < now.to {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -86,7 +86,7 @@ func (l *classifier) learn(ctx context.Context, report func(done float64, rate f
 		report(done, rate)
 		l.plan(next, now.to)
 		if len(l.labels) <= fewLabels {
-			l.crew.do(1+parts, func(item int) {
+			l.crew.Do(1+parts, func(item int) {
 				if item == 0 {
 					output.inTurn(now, rate)
 				} else {
@@ -95,9 +95,9 @@ func (l *classifier) learn(ctx context.Context, report func(done float64, rate f
 			})
 		} else {
 			output.atOnce(now, rate)
-			l.crew.do(parts, func(part int) { l.gather(next, part) })
+			l.crew.Do(parts, func(part int) { l.gather(next, part) })
 		}
-		l.crew.do(owners, func(owner int) {
+		l.crew.Do(owners, func(owner int) {
 			for part := range now.updates {
 				now.updates[part].apply(l.in.matrix, owner, now.hidden)
 			}
@@ -217,12 +217,12 @@ func (o *output) atOnce(b *docBatch, rate float32) {
 	for from := b.from; from < b.to; from += docsAtOnce {
 		count := min(docsAtOnce, b.to-from)
 		hidden := b.hidden[(from-b.from)*stride : (from-b.from+count)*stride]
-		o.crew.do(count, func(i int) {
+		o.crew.Do(count, func(i int) {
 			rows := o.docs.rowsOf(from + i)
 			addEach(hidden[i*stride:(i+1)*stride], 1/float32(len(rows)), o.in.matrix, rows[:o.docs.hot[from+i]])
 			o.backward(o.grads[i*stride:(i+1)*stride], o.alphas[i*n:(i+1)*n], hidden[i*stride:(i+1)*stride], o.target(from+i), rate)
 		})
-		o.crew.do((n+block-1)/block, func(item int) {
+		o.crew.Do((n+block-1)/block, func(item int) {
 			var column [docsAtOnce]float32
 			for k := item * block; k < min((item+1)*block, n); k++ {
 				for i := range count {
@@ -273,7 +273,7 @@ func (l *classifier) accuracy(docs *documents) float64 {
 	const block = 64
 	blocks := (docs.n() + block - 1) / block
 	right := make([]int32, blocks)
-	l.crew.do(blocks, func(b int) {
+	l.crew.Do(blocks, func(b int) {
 		h, scores := make([]float32, l.in.stride), make([]float32, len(l.labels))
 		for i := b * block; i < min((b+1)*block, docs.n()); i++ {
 			mean(h, l.in.matrix, docs.rowsOf(i))

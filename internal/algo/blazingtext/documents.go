@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
 
 // documents is labelled lines of text, made ready: the rows of the input matrix
@@ -33,7 +34,7 @@ const unknownLabel = -1
 // documentsOf makes documents of text by d, and leaves nothing of text.ids. places
 // is where the words of text are in d, -1 for none. Lines without a label are
 // passed over; a text without any is a client error.
-func documentsOf(text *wording, places []int32, d *dictionary, c config, threads *crew) (*documents, error) {
+func documentsOf(text *wording, places []int32, d *dictionary, c config, threads *vec.Crew) (*documents, error) {
 	tokens, each := 0, 1
 	for _, ids := range text.ids {
 		tokens += len(ids)
@@ -45,7 +46,7 @@ func documentsOf(text *wording, places []int32, d *dictionary, c config, threads
 	var made [piecesAtOnce]documents
 	for from := 0; from < len(text.ids); from += piecesAtOnce {
 		now := text.ids[from:min(from+piecesAtOnce, len(text.ids))]
-		threads.do(len(now), func(i int) {
+		threads.Do(len(now), func(i int) {
 			made[i].fill(now[i], text.words, places, d, c)
 			now[i] = nil
 		})

@@ -17,7 +17,7 @@ import (
 // their Compositionality", NIPS 2013; with subwords, Bojanowski et al., TACL 2017.
 type embedder struct {
 	config
-	crew  *crew
+	crew  *vec.Crew
 	dict  *dictionary
 	in    dense
 	out   *matrix
@@ -54,7 +54,7 @@ type embedPart struct {
 	transpose     []float32
 }
 
-func newEmbedder(c config, d *dictionary, text []int32, threads *crew) *embedder {
+func newEmbedder(c config, d *dictionary, text []int32, threads *vec.Crew) *embedder {
 	fillSigmoids()
 	e := &embedder{config: c, crew: threads, dict: d, text: text}
 	var used []bool // rows that a word has
@@ -150,7 +150,7 @@ func (e *embedder) learn(ctx context.Context, from, to int, report func(done flo
 			done := (float64(e.epoch) + behind/float64(len(e.text))) / float64(e.epochs)
 			rate := float32(e.rate * (1 - done))
 			report(done, rate)
-			e.crew.do(parts, func(i int) {
+			e.crew.Do(parts, func(i int) {
 				n := last - first
 				p := e.parts[i]
 				p.clear()
@@ -161,7 +161,7 @@ func (e *embedder) learn(ctx context.Context, from, to int, report func(done flo
 					}
 				}
 			})
-			e.crew.do(owners, func(owner int) {
+			e.crew.Do(owners, func(owner int) {
 				for _, p := range e.parts {
 					if e.mode == batchSkipgram {
 						p.outs.apply(e.out, owner, p.deltas.v)
@@ -184,7 +184,7 @@ func (e *embedder) thin(from, to int) {
 	for len(e.thins) < pieces {
 		e.thins = append(e.thins, make([]int32, 0, thinPiece))
 	}
-	e.crew.do(pieces, func(i int) {
+	e.crew.Do(pieces, func(i int) {
 		r := draws(-1, e.host, e.epoch, from+i*thinPiece)
 		left := e.thins[i][:0]
 		for _, word := range e.text[from+i*thinPiece : min(from+(i+1)*thinPiece, to)] {

@@ -73,9 +73,9 @@ const initBlock = 1 << 10
 
 // random fills the rows that are used uniformly within 1/dim, as fastText does. A
 // row's values hang on its number alone.
-func (d dense) random(c *crew) {
+func (d dense) random(c *vec.Crew) {
 	n := d.n()
-	c.do((n+initBlock-1)/initBlock, func(block int) {
+	c.Do((n+initBlock-1)/initBlock, func(block int) {
 		for i := block * initBlock; i < min((block+1)*initBlock, n); i++ {
 			at := i
 			if d.at != nil {

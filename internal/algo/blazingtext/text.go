@@ -12,6 +12,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/data"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
 
 // readText gives the text of a channel: lines of words apart by white space, of
@@ -243,20 +244,20 @@ type wording struct {
 
 // countAll counts the words of all pieces and puts them together in their order.
 // It keeps nothing of the texts.
-func countAll(pieces []piece, c *crew) (*wording, error) {
+func countAll(pieces []piece, c *vec.Crew) (*wording, error) {
 	out := &wording{words: newCounter(), ids: make([][]int32, len(pieces))}
 	var tallies [piecesAtOnce]tally
 	var failed [piecesAtOnce]error
 	for from := 0; from < len(pieces); from += piecesAtOnce {
 		now := pieces[from:min(from+piecesAtOnce, len(pieces))]
-		c.do(len(now), func(i int) { failed[i] = tallies[i].count(now[i]) })
+		c.Do(len(now), func(i int) { failed[i] = tallies[i].count(now[i]) })
 		for i := range now {
 			if failed[i] != nil {
 				return nil, failed[i]
 			}
 			tallies[i].addTo(out.words)
 		}
-		c.do(len(now), func(i int) { out.ids[from+i] = tallies[i].text() })
+		c.Do(len(now), func(i int) { out.ids[from+i] = tallies[i].text() })
 	}
 	if len(pieces) > 0 {
 		out.first = pieces[0].text.Name

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/data"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 	"github.com/sagebrush-ml/sagebrush/internal/recordio"
 )
 
@@ -95,9 +96,9 @@ func TestPiecesCountAsTheWhole(t *testing.T) {
 		t.Fatalf("%d pieces", len(small))
 	}
 	for _, pieces := range [][]piece{cut(text, false), small} {
-		c := newCrew(2)
+		c := vec.NewCrew(2)
 		all, err := countAll(pieces, c)
-		c.close()
+		c.Close()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,7 +17,7 @@ const evalRows = 256 // of a piece of a table that is scored
 // pieces only each every-th is scored. It gives the parts of the goroutines.
 func (w *work) score(t *table, rows, every int, weights []float32, first, n int, do func(piece, from int, p *part, stride int)) []*part {
 	pieces := (rows + evalRows*every - 1) / (evalRows * every)
-	rooms, all := make(chan *part, w.pool.threads), make([]*part, w.pool.threads)
+	rooms, all := make(chan *part, w.crew.Threads()), make([]*part, w.crew.Threads())
 	for i := range all {
 		all[i] = new(part)
 		rooms <- all[i]
@@ -28,7 +28,7 @@ func (w *work) score(t *table, rows, every int, weights []float32, first, n int,
 	if !t.Sparse() && n > 1 {
 		turned = turn(nil, weights, n, w.width, stride)
 	}
-	w.pool.each(pieces, rows/every*n*w.width, func(i int) {
+	w.each(pieces, rows/every*n*w.width, func(i int) {
 		p := <-rooms
 		defer func() { rooms <- p }()
 		from := i * every * evalRows

@@ -42,7 +42,7 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 		return nil, fmt.Errorf("train on %d hosts: they are not connected", len(in.Hosts))
 	}
 	w := newWork(ctx, in, c, report)
-	defer w.pool.close()
+	defer w.crew.Close()
 	if err := w.loadAll(); err != nil {
 		return nil, err
 	}

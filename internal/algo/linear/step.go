@@ -59,7 +59,7 @@ func (w *work) batchOf(t *table, b, nb, epoch int, losses []float64) (stop bool,
 		}
 	}
 	mean := 1 / float32(to-from)
-	w.pool.each(w.outputs, w.outputs*w.width*(8+len(w.parts)), func(o int) {
+	w.each(w.outputs, w.outputs*w.width*(8+len(w.parts)), func(o int) {
 		at := o * w.row
 		g := w.parts[0].gradient[at : at+w.width]
 		for p := 1; p < len(w.parts); p++ {
@@ -96,7 +96,7 @@ func (w *work) together(step, b, rows int, losses []float64) (stop bool, err err
 	for m := range losses {
 		losses[m] += w.sum[n+m]
 	}
-	w.pool.each(w.outputs, n*8, func(o int) {
+	w.each(w.outputs, n*8, func(o int) {
 		g := w.parts[0].gradient[o*w.row : o*w.row+w.width]
 		for i := range g {
 			g[i] = float32(w.sum[o*w.width+i] / float64(rows))
@@ -113,7 +113,7 @@ func (w *work) denseParts(t *table) {
 	w.parts = resize(w.parts, n)
 	stride := stride(w.outputs)
 	w.turned = turn(w.turned, w.weights, w.outputs, w.width, stride)
-	w.pool.each(n, rows*w.outputs*(w.width/16+1), func(i int) {
+	w.each(n, rows*w.outputs*(w.width/16+1), func(i int) {
 		p := &w.parts[i]
 		from, to := i*rows/n, (i+1)*rows/n
 		own := w.rows[from:to]
@@ -234,7 +234,7 @@ func (w *work) sparseParts(t *table) {
 		p0.y[r] = t.Label[row]
 	}
 	w.pieces = resize(w.pieces, len(w.set))
-	w.pool.each(len(w.set), w.outputs*(stored*2+w.width+rows*6), func(m int) {
+	w.each(len(w.set), w.outputs*(stored*2+w.width+rows*6), func(m int) {
 		p := &w.pieces[m]
 		p.y = p0.y
 		p.scores = resize(p.scores, rows*w.classes)

@@ -11,6 +11,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/data"
 	"github.com/sagebrush-ml/sagebrush/internal/algo/firstparty"
+	"github.com/sagebrush-ml/sagebrush/internal/algo/vec"
 )
 
 // work is a training job under way.
@@ -20,7 +21,7 @@ type work struct {
 	ctx    context.Context // of the job
 	all    context.Context // of what the hosts do together: a stop is agreed upon
 	report *firstparty.Report
-	pool   *pool
+	crew   *vec.Crew
 
 	tables map[string]*table // by channel; those that the job has
 	cols   int
@@ -39,7 +40,20 @@ type table struct {
 func (t *table) row(i int32) []float32 { return t.Values[int(i)*t.Cols : (int(i)+1)*t.Cols] }
 
 func newWork(ctx context.Context, in algo.Input, c *config, report *firstparty.Report) *work {
-	return &work{config: c, in: in, ctx: ctx, all: context.WithoutCancel(ctx), report: report, pool: newPool(in.Threads), tables: map[string]*table{}}
+	return &work{config: c, in: in, ctx: ctx, all: context.WithoutCancel(ctx), report: report, crew: vec.NewCrew(in.Threads), tables: map[string]*table{}}
+}
+
+// each calls do for all i < n, by the crew, or by the caller alone when the work is
+// small: cost is about how many nanoseconds it takes.
+func (w *work) each(n, cost int, do func(i int)) {
+	const small = 10_000
+	if cost >= small {
+		w.crew.Do(n, do)
+		return
+	}
+	for i := range n {
+		do(i)
+	}
 }
 
 func (w *work) first() bool { return w.in.Peers.Rank() == 0 }
@@ -237,7 +251,7 @@ func (w *work) apply(t *table) {
 	const piece = 4096
 	pieces := func(n int) int { return (n + piece - 1) / piece }
 	if t.Sparse() {
-		w.pool.each(pieces(len(t.Values)), len(t.Values), func(i int) {
+		w.each(pieces(len(t.Values)), len(t.Values), func(i int) {
 			for at := i * piece; at < min((i+1)*piece, len(t.Values)); at++ {
 				t.Values[at] = float32(float64(t.Values[at]) / s.deviation[t.Index[at]])
 			}
@@ -247,7 +261,7 @@ func (w *work) apply(t *table) {
 		for f := range by {
 			by[f] = 1 / s.deviation[f]
 		}
-		w.pool.each(pieces(t.Rows), len(t.Values), func(i int) {
+		w.each(pieces(t.Rows), len(t.Values), func(i int) {
 			for r := i * piece; r < min((i+1)*piece, t.Rows); r++ {
 				row := t.Values[r*t.Cols : (r+1)*t.Cols]
 				for f, v := range row {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package linear
+package vec
 
 import (
 	"sync/atomic"
@@ -10,16 +10,16 @@ import (
 
 // Helpers come to work while they look out for it and once they sleep, and all of
 // it is done once when each returns.
-func TestPool(t *testing.T) {
+func TestCrew(t *testing.T) {
 	for _, threads := range []int{1, 2, 5} {
-		p := newPool(threads)
+		c := NewCrew(threads)
 		for round := range 300 {
 			if round%50 == 49 {
 				time.Sleep(2 * time.Millisecond) // until they sleep
 			}
 			n := round % 9
 			var did [9]atomic.Int32
-			p.each(n, 1<<20, func(i int) {
+			c.Do(n, func(i int) {
 				if round%60 == 0 {
 					time.Sleep(time.Millisecond) // until the caller does
 				}
@@ -31,6 +31,6 @@ func TestPool(t *testing.T) {
 				}
 			}
 		}
-		p.close()
+		c.Close()
 	}
 }

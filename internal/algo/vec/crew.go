@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package linear
+package vec
 
 import (
 	"runtime"
@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// pool is goroutines that stay: a step takes a tenth of a millisecond, for which
-// none should be begun. Between two pieces of work they look out for the next one
-// for a while, as to be woken takes as long as a step.
-type pool struct {
-	threads int
+// Crew is goroutines that stay, for work of some ten microseconds that follows
+// on other such work: none should be begun for it. Between two pieces of work they
+// look out for the next one for a while, as to be woken takes as long as it does.
+// It is used by one goroutine at a time.
+type Crew struct {
 	now     atomic.Pointer[task]
 	helpers []*helper
 }
@@ -57,19 +57,24 @@ func (t *task) run() {
 	}
 }
 
-func newPool(threads int) *pool {
-	p := &pool{threads: max(1, threads)}
-	for range p.threads - 1 {
+// NewCrew gives a crew of so many threads, the caller's among them. Close must
+// follow.
+func NewCrew(threads int) *Crew {
+	c := new(Crew)
+	for range threads - 1 {
 		h := &helper{wake: make(chan struct{})}
-		p.helpers = append(p.helpers, h)
-		go p.help(h)
+		c.helpers = append(c.helpers, h)
+		go c.help(h)
 	}
-	return p
+	return c
 }
 
-func (p *pool) help(h *helper) {
+// Threads is how many goroutines there are, the caller's among them.
+func (c *Crew) Threads() int { return 1 + len(c.helpers) }
+
+func (c *Crew) help(h *helper) {
 	var last *task
-	fresh := func() bool { return p.now.Load() != last }
+	fresh := func() bool { return c.now.Load() != last }
 	for {
 		if !soon(fresh) {
 			h.asleep.Store(true)
@@ -77,37 +82,37 @@ func (p *pool) help(h *helper) {
 				<-h.wake
 			}
 		}
-		if last = p.now.Load(); last.n == 0 {
+		if last = c.now.Load(); last.n == 0 {
 			return
 		}
 		last.run()
 	}
 }
 
-func (p *pool) start(t *task) {
-	p.now.Store(t)
-	for _, h := range p.helpers {
+func (c *Crew) start(t *task) {
+	c.now.Store(t)
+	for _, h := range c.helpers {
 		if h.asleep.CompareAndSwap(true, false) {
 			h.wake <- struct{}{}
 		}
 	}
 }
 
-func (p *pool) close() { p.start(new(task)) }
+// Close ends the goroutines.
+func (c *Crew) Close() { c.start(new(task)) }
 
-// each calls do for all i < n, by all goroutines, or by the caller alone when
-// the work is small: cost is about how many nanoseconds it takes. A helper that
-// comes late finds nothing left and is not waited for.
-func (p *pool) each(n, cost int, do func(i int)) {
-	const small = 10_000
-	if len(p.helpers) == 0 || n < 2 || cost < small {
+// Do calls do for all i < n and returns when all calls have. Which goroutine takes
+// which i is not fixed. A helper that comes late finds nothing left and is not
+// waited for.
+func (c *Crew) Do(n int, do func(i int)) {
+	if len(c.helpers) == 0 || n < 2 {
 		for i := range n {
 			do(i)
 		}
 		return
 	}
 	t := &task{n: n, do: do, end: make(chan struct{})}
-	p.start(t)
+	c.start(t)
 	t.run()
 	if !soon(func() bool { return t.done.Load() == int64(n) }) {
 		<-t.end
