@@ -26,7 +26,6 @@ type reduction struct {
 	v, w []float64
 	x    []float64        // what A is multiplied by
 	sums [parts][]float64 // of A·x
-	team team
 }
 
 // reduce makes a tridiagonal by reflections I - tau[i]·vvᵀ, where v is left in the
@@ -40,8 +39,11 @@ func (t tridiagonal) reduce(ctx context.Context, threads int, a []float64, n int
 	for part := range r.sums {
 		r.sums[part] = make([]float64, n)
 	}
-	r.team.threads, r.team.part = min(max(threads, 1), parts), func(part int) { r.take(part, parts) }
-	defer r.team.dismiss()
+	if n <= partsFrom {
+		threads = 1
+	}
+	crew := vec.NewCrew(min(threads, parts))
+	defer crew.Close()
 	for i := n - 1; i > 0; i-- {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -60,7 +62,7 @@ func (t tridiagonal) reduce(ctx context.Context, threads int, a []float64, n int
 		if i < partsFrom {
 			r.take(0, 1)
 		} else {
-			r.team.do()
+			crew.Do(parts, func(part int) { r.take(part, parts) })
 		}
 		// w = tau·A·x, and from it w - tau/2·(w·x)·x.
 		clear(w)
