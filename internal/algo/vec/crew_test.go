@@ -11,17 +11,20 @@ import (
 // Helpers come to work while they look out for it and once they sleep, and all of
 // it is done once when each returns.
 func TestCrew(t *testing.T) {
-	for _, threads := range []int{1, 2, 5} {
+	for threads := 1; threads <= 5; threads++ {
 		c := NewCrew(threads)
-		for round := range 300 {
+		for round := range 500 {
 			if round%50 == 49 {
 				time.Sleep(2 * time.Millisecond) // until they sleep
 			}
-			n := round % 9
-			var did [9]atomic.Int32
+			n := round % 40
+			var did [40]atomic.Int32
 			c.Do(n, func(i int) {
-				if round%60 == 0 {
+				switch {
+				case round%60 == 9:
 					time.Sleep(time.Millisecond) // until the caller does
+				case round%60 == 20 && i == 1:
+					time.Sleep(5 * time.Millisecond) // one is late
 				}
 				did[i].Add(1)
 			})
