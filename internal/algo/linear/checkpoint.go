@@ -3,7 +3,6 @@
 package linear
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
 	endian "encoding/binary"
@@ -17,6 +16,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/sagebrush-ml/sagebrush/internal/algo"
 )
 
 // checkpointName is the file of a job's checkpoint: the state after an epoch. It
@@ -27,11 +28,6 @@ import (
 // Source for there being any: "Linear Learner Algorithm" in the SageMaker developer
 // guide; the files of the service are not published.
 const checkpointName = "linear-learner-checkpoint"
-
-// keptEvery is how long a checkpoint lasts at the least before the next one takes
-// its place: the platform uploads files that it has found unchanged two seconds
-// later.
-const keptEvery = 5 * time.Second
 
 // progress is how far a job has come.
 type progress struct {
@@ -125,28 +121,14 @@ func (w *work) take(b []byte, job string) (at progress, ok bool) {
 	return at, true
 }
 
-// keep writes the checkpoint of the state, whole or not at all, where the job has
-// them and the last one is old enough. The first host does.
+// keep writes the checkpoint of the state, where the job has them and the last one
+// is old enough. The first host does.
 func (w *work) keep(at progress) error {
-	if w.in.Checkpoints == "" || !w.first() || !w.kept.IsZero() && time.Since(w.kept) < keptEvery && at.Epochs < w.epochs {
+	if w.in.Checkpoints == "" || !w.first() || !w.kept.IsZero() && time.Since(w.kept) < algo.CheckpointLasts && at.Epochs < w.epochs {
 		return nil
 	}
-	if err := os.MkdirAll(w.in.Checkpoints, 0o755); err != nil {
-		return fmt.Errorf("keep checkpoint: %w", err)
-	}
-	// The end of the name keeps the platform from uploading it.
-	f, err := os.CreateTemp(w.in.Checkpoints, "*.sagemaker-ignore")
-	if err != nil {
-		return fmt.Errorf("keep checkpoint: %w", err)
-	}
-	out := bufio.NewWriterSize(f, 1<<20)
-	err = errors.Join(w.write(out, at), out.Flush(), f.Chmod(0o644), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(w.in.Checkpoints, checkpointName))
-	}
-	if err != nil {
-		os.Remove(f.Name())
-		return fmt.Errorf("keep checkpoint: %w", err)
+	if err := algo.KeepCheckpoint(w.in.Checkpoints, checkpointName, func(out io.Writer) error { return w.write(out, at) }); err != nil {
+		return err
 	}
 	w.kept = time.Now()
 	w.report.Info("Saved checkpoint to %q", filepath.Join(w.in.Checkpoints, checkpointName))

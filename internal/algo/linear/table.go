@@ -69,7 +69,7 @@ func (w *work) loadAll() error {
 			Threads: w.in.Threads, Formats: []data.Format{data.RecordIO, data.CSV}, Cols: w.featureDim, Finite: true, CheckLabel: w.checkLabel,
 		}
 		if w.featureDim == 0 {
-			opts.Cols, opts.ColsOf = w.cols, "the train channel has"
+			opts.Cols, opts.ColsOf = w.cols, data.OfTrain
 		}
 		m, err := data.Load(ch, opts)
 		if w.in.Peers.Size() > 1 && errors.Is(err, data.ErrNoRows) {

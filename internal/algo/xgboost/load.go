@@ -34,7 +34,7 @@ func loadChannels(in algo.Input, c *config, fits func(float32) error, several bo
 func loadValidation(ch *algo.Channel, opts data.Options, train *algo.Matrix, several bool) (*algo.Matrix, error) {
 	// libsvm may well have more features, which then are the model's.
 	if f, _, ok := data.ParseType(ch.ContentType); ok && f != data.LibSVM && train.Rows > 0 && !train.Sparse() {
-		opts.Cols, opts.ColsOf = train.Cols, "the train channel has"
+		opts.Cols, opts.ColsOf = train.Cols, data.OfTrain
 	}
 	m, err := load(ch, opts, several)
 	if !opts.Weights || ch.Pipe || err == nil && m.Cols+1 != train.Cols {

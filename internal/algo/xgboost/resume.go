@@ -27,11 +27,6 @@ const checkpointName = "xgboost-checkpoint"
 const (
 	keptCheckpoints  = 5
 	triedCheckpoints = 5 // that may be unreadable before training begins anew
-
-	// heldFor is how long a checkpoint lasts at the least, now and then, where
-	// rounds are quick: the platform uploads files that it has found unchanged
-	// two seconds later.
-	heldFor = 5 * time.Second
 )
 
 // checkpoint is one file.
@@ -83,24 +78,8 @@ func lastCheckpoint(dir string) (m *Model, path string, rounds int, err error) {
 // keepCheckpoint writes m, the model after the given round, into dir, whole or
 // not at all, and removes what is outdated.
 func keepCheckpoint(dir string, m *Model, round int, hold time.Duration) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("keep checkpoint: %w", err)
-	}
-	// The end of the name keeps the platform from uploading it.
-	f, err := os.CreateTemp(dir, "*.sagemaker-ignore")
-	if err != nil {
-		return fmt.Errorf("keep checkpoint: %w", err)
-	}
-	err = m.WriteUBJ(f)
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), filepath.Join(dir, fmt.Sprintf("%s.%d", checkpointName, round)))
-	}
-	if err != nil {
-		os.Remove(f.Name())
-		return fmt.Errorf("keep checkpoint: %w", err)
+	if err := algo.KeepCheckpoint(dir, fmt.Sprintf("%s.%d", checkpointName, round), m.WriteUBJ); err != nil {
+		return err
 	}
 	all, err := checkpointsIn(dir)
 	if err != nil {

@@ -136,7 +136,7 @@ func trainOn(ctx context.Context, in algo.Input, c *config, from *Model, train, 
 			if round == whole-1 {
 				return keepCheckpoint(dir, m, round, 0) // the platform now takes what is there
 			}
-			return keepCheckpoint(dir, m, round, heldFor)
+			return keepCheckpoint(dir, m, round, algo.CheckpointLasts)
 		}
 	}
 	return boostFrom(ctx, &run, in.Peers, from, train, valid, in.Threads, in.Print)
