@@ -45,12 +45,19 @@ type Options struct {
 	CheckLabel func(y float32) error
 }
 
+// OfTrain is Options.ColsOf of a channel that must be as wide as the train channel.
+const OfTrain = "the train channel has"
+
 // Bounds are the smallest and the largest value that a feature may have. Want
 // says in errors what was expected.
 type Bounds struct {
 	Min, Max float32
 	Want     string
 }
+
+// Squarable bounds the values of rows whose squared distances are to be compared:
+// the largest, summed up, are float32s still.
+var Squarable = &Bounds{Min: -1e15, Max: 1e15, Want: "a number from -1e15 to 1e15, whose squares can be summed up,"}
 
 // source is one file, or one payload under the name "".
 type source struct {

@@ -18,7 +18,8 @@ import (
 //	{"data":{"features":{"keys":[3,9],"shape":[100],"values":[1.0,4.0]}}}
 //
 // Among sparse instances dense ones are sparse too, with a key for each value;
-// null is a missing value. Other members are passed over. Its errors are client errors that name the instance, from 1.
+// null is a missing value. Other members are passed over. Its errors are client
+// errors that name the instance, from 1.
 func ReadJSON(b []byte) (*algo.Matrix, error) {
 	m := new(algo.Matrix)
 	return m, ReadJSONInto(m, b)

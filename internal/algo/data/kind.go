@@ -4,14 +4,16 @@ package data
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 	"strings"
 
 	"github.com/sagebrush-ml/sagebrush/internal/algo"
+	"github.com/sagebrush-ml/sagebrush/internal/recordio"
 )
 
 // recordMagic begins each record.
-const recordMagic = "\x0a\x23\xd7\xce"
+var recordMagic = string(binary.LittleEndian.AppendUint32(nil, recordio.Magic))
 
 // kinds are files that are told by their first bytes, and what to do about one
 // where another format is read: no text, and no file of the other formats,

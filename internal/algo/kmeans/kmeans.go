@@ -72,15 +72,11 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 	return m, nil
 }
 
-// biggest is the largest number that may be in the data: its square, summed up,
-// can still be compared.
-const biggest = 1e15
-
 func load(ctx context.Context, in algo.Input, name string) (*table, error) {
 	p, err := across.Load(ctx, in, in.Channels[name], data.Options{
 		Formats: []data.Format{data.RecordIO, data.CSV}, Unsupervised: true,
 		Cols: in.Params.Int("feature_dim"), Finite: true, Threads: in.Threads,
-		Bounds: &data.Bounds{Min: -biggest, Max: biggest, Want: "a number from -1e15 to 1e15, whose squares can be summed up,"},
+		Bounds: data.Squarable,
 	})
 	if err != nil {
 		return nil, err

@@ -51,7 +51,7 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 	}
 	trainCols := "" // what says how many features the test channel has
 	if c.features == 0 {
-		c.features, trainCols = train.Cols, "the train channel has"
+		c.features, trainCols = train.Cols, data.OfTrain
 	}
 	if err := c.checkTarget(c.features); err != nil {
 		return nil, err
@@ -94,10 +94,6 @@ func (Algorithm) Train(ctx context.Context, in algo.Input) (algo.Model, error) {
 	return m, nil
 }
 
-// biggest is the largest number that may be in the data: its square, summed up,
-// can still be compared.
-const biggest = 1e15
-
 func load(ctx context.Context, in algo.Input, name string, features int, featuresOf string) (across.Part, error) {
 	return across.Load(ctx, in, in.Channels[name], data.Options{
 		Formats: []data.Format{data.RecordIO, data.CSV}, Cols: features, ColsOf: featuresOf, Finite: true, Threads: in.Threads,
@@ -107,7 +103,7 @@ func load(ctx context.Context, in algo.Input, name string, features int, feature
 			}
 			return nil
 		},
-		Bounds: &data.Bounds{Min: -biggest, Max: biggest, Want: "a number from -1e15 to 1e15, whose squares can be summed up,"},
+		Bounds: data.Squarable,
 	})
 }
 
